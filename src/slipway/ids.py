@@ -13,6 +13,7 @@ from slipway.errors import InvalidInput
 
 __all__ = [
     "check_name",
+    "fitting_name",
     "ids_from",
     "new_experiment_id",
     "new_id",
@@ -95,12 +96,32 @@ def check_name(name: str, what: str) -> str:
     Raises:
         InvalidInput: It does not fit.
     """
-    if not _NAME.match(name) or ".." in name:
-        proposal = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._")[:128] or "my-" + what.split()[-1]
+    if not _fits(name):
         raise InvalidInput(
             f"{name!r} cannot be the name of {'an' if what[0] in 'aeiou' else 'a'} {what}.",
             why="Names use lower-case letters, digits, '_', '-' and '.', and begin and end with a letter or digit.",
-            fix=f"For example {re.sub(r'[.]{2,}', '.', proposal)!r}.",
+            fix=f"For example {fitting_name(name, 'my-' + what.split()[-1])!r}.",
             field="name",
         )
     return name
+
+
+def fitting_name(name: str, otherwise: str = "model") -> str:
+    """The name that something from elsewhere can have here: the same where it fits, else one that is like it.
+
+    Args:
+        name: What it is called there.
+        otherwise: Its name here where no letter or digit of that fits.
+
+    Example:
+        >>> fitting_name("Churn Model")
+        'churn-model'
+    """
+    if _fits(name):
+        return name
+    like = re.sub(r"[.]{2,}", ".", re.sub(r"[^a-z0-9_.-]+", "-", name.lower()))
+    return like.strip("-._")[:128].strip("-._") or otherwise
+
+
+def _fits(name: str) -> bool:
+    return bool(_NAME.match(name)) and ".." not in name

@@ -26,11 +26,11 @@ from slipway.backends.mlflow_files import MlflowFiles
 from slipway.backends.mlflow_server import MlflowServer
 from slipway.backends.mlflow_sqlite import MlflowSqlite
 from slipway.backends.mlflow_values import read_yaml
-from slipway.errors import Corrupt, NotFound, Unavailable
+from slipway.errors import Corrupt, InvalidInput, NotFound, Unavailable
 from slipway.flows.import_runs import Moved, import_runs
 from slipway.flows.import_versions import Asked, import_versions
 from slipway.flows.migrate_scan import scan
-from slipway.models import registry
+from slipway.models import registered, registry
 from slipway.ports.foreign_runs import ForeignRuns
 from slipway.ports.workspace import Workspace
 from slipway.runs import outside
@@ -153,6 +153,37 @@ def test_versions_keep_number_alias_and_stage_and_become_bundles_when_trusted(
     with pytest.raises(NotFound):
         registry.find(workspace, "churn", 1)
     assert moved(workspace, MlflowFiles(str(folder)), trust=True).proven == []
+
+
+def test_a_model_whose_name_cannot_be_one_here_comes_under_one_that_can(workspace: Workspace, tmp_path: Path) -> None:
+    folder = mlruns(tmp_path)
+    home = folder / "models" / "churn"
+    write(home / "meta.yaml", "description: who leaves\nname: Churn Model\n")
+    home.rename(folder / "models" / "Churn Model")
+    found = moved(workspace, MlflowFiles(str(folder)), trust=True, samples={"Churn Model": X})
+    assert found.renamed == [("Churn Model", "churn-model")]
+    assert [(one.name, one.number, one.imported[0].apart) for one in found.proven] == [("churn-model", 2, 0)]
+    assert registry.find(workspace, "churn-model", "champion").number == 2
+    again = moved(workspace, MlflowFiles(str(folder)), samples={"churn-model": X})
+    assert (again.new, again.there["versions"], again.left[0][0]) == ({}, 2, f"run {GOES_ON}")
+
+    write(folder / "models" / "CHURN model" / "meta.yaml", "name: CHURN model\n")
+    write(folder / "models" / "churn-model" / "meta.yaml", "name: churn-model\n")
+    told = moved(workspace, MlflowFiles(str(folder)))
+    assert told.there["versions"] == 2, "what came before stays"
+    assert [what for what, why in told.left if "'churn-model' here, as 'Churn Model' is" in why] == [
+        "model 'CHURN model'", "model 'churn-model'"
+    ]  # fmt: skip
+    with workspace.ledger.write() as tx:
+        registered.create(tx, workspace, "net-one", tags={})
+    write(folder / "models" / "Net One" / "meta.yaml", "name: Net One\n")
+    assert "'net-one' is another model here" in dict(moved(workspace, MlflowFiles(str(folder))).left)["model 'Net One'"]
+
+
+def test_rows_for_a_model_that_is_not_there_are_refused(workspace: Workspace, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match="no model 'chrun' there") as refused:
+        moved(workspace, MlflowFiles(str(mlruns(tmp_path))), samples={"chrun": X})
+    assert "churn" in refused.value.fix
 
 
 def test_what_is_no_store_or_damaged_is_said(workspace: Workspace, tmp_path: Path) -> None:

@@ -3,8 +3,11 @@
 from datetime import date
 from pathlib import Path
 
+import msgspec
 import pytest
+from click.testing import CliRunner
 
+from slipway.cli import main
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.flows.migrate import activate, get_plan, keep_gap, plan, way
 from slipway.flows.migrate_compare import compare, read_requests
@@ -42,6 +45,14 @@ def test_an_inventory_is_read_as_it_is_written() -> None:
         ("name,kind\nchurn,paper\n", "cannot be read"),
         ("name\nMy Model\n", "cannot be called so here"),
         ("owner\nada\n", "cannot be read"),
+        ("name,value,risk\nchurn,50,000,low\n", "Line 2 of the inventory has 4 cells, and its head 3"),
+        ('name,owner\n"churn",ada\nfraud,Smith, Ada\n', "Line 3 of the inventory has 3 cells"),
+        ("name,name\na,b\n", "two columns 'name'"),
+        ("name;owner\na;b\n", "has semicolons"),
+        ("name,note\na,J\ufffdrgen\n", "not written in UTF-8"),
+        (f"name,note\na,{'x' * 200_000}\n", "Line 2 of the inventory cannot be read"),
+        ("name,users\na,1e300\n", "users = 1000"),
+        ("name,value\na,inf\n", "value = inf"),
     ],
 )
 def test_an_inventory_that_cannot_be_is_refused(text: str, what: str) -> None:
@@ -50,9 +61,22 @@ def test_an_inventory_that_cannot_be_is_refused(text: str, what: str) -> None:
 
 
 def test_a_toml_inventory_that_cannot_be_is_refused() -> None:
-    for text, what in (("a = ", "is no TOML"), ("a = 1", r"no \[\[model\]\]"), ('[[model]]\nn = "a"', "no 'n'")):
+    for text, what in (
+        ("a = ", "is no TOML"), ("a = 1", r"no \[\[model\]\]"), ('[[model]]\nn = "a"', "no 'n'"),
+        ("model = [3]", "3 is no model"), ('model = ["name"]', "'name' is no model"),
+        (f'[[model]]\nname = "a"\nvalue = {"9" * 400}', "out of range"), (f"a = {'9' * 5000}", "is no TOML"),
+    ):  # fmt: skip
         with pytest.raises(InvalidInput, match=what):
             of_toml(text)
+
+
+def test_a_file_that_is_not_utf8_is_told_so_and_no_row_less_than_one_is_asked(tmp_path: Path) -> None:
+    (tmp_path / "slipway.toml").write_text('[project]\nname = "shop"\n')
+    (tmp_path / "models.csv").write_bytes("name,owner\nchurn,J\xfcrgen\n".encode("latin-1"))
+    answer = CliRunner().invoke(main, ["migrate", "plan", str(tmp_path / "models.csv"), "-C", str(tmp_path)])
+    assert (answer.exit_code, "Save it as UTF-8" in answer.output) == (2, True), answer.output
+    answer = CliRunner().invoke(main, ["migrate", "compare", "churn", "--requests", "rows.csv", "--rows", "-5"])
+    assert (answer.exit_code, "-5 is not in the range" in answer.output) == (2, True), answer.output
 
 
 def test_a_folder_is_listed_and_nothing_in_it_opened(tmp_path: Path) -> None:
@@ -125,6 +149,8 @@ def test_too_few_answers_or_too_many_that_differ_are_no_evidence(workspace: Work
             actor=Actor("ada"),
         )  # fmt: skip
         assert type(asked.judge(Case(old=CHURN, comparison=made))).__name__ == found
+    wide = asked.judge(Case(old=CHURN, comparison=msgspec.structs.replace(made, tolerance=0.5)))
+    assert "99 agree within 0.5, as asked, wider than rounding (99.00%)" in wide.found
 
 
 def planned(workspace: Workspace, *models: OldModel, pilots: tuple[str, ...] = ()) -> MigrationPlan:
@@ -145,6 +171,27 @@ def test_a_plan_is_kept_and_planned_again(workspace: Workspace) -> None:
     assert get_plan(workspace, Empty()).number == 2
     with pytest.raises(InvalidInput, match="names no model"):
         planned(workspace)
+
+
+def test_a_pilot_that_left_the_inventory_is_none_and_one_that_a_person_chose_stays(workspace: Workspace) -> None:
+    other = OldModel(name="other", kind="onnx", risk="low")
+    found = planned(workspace, *MODELS, other)
+    assert [one.name for one in found.pilots] == ["churn", "other"]
+    activate(workspace, ActivateModel(model="churn", to="nobody", why="nothing is open yet"))
+    assert [one.name for one in planned(workspace, *MODELS).pilots] == ["churn"]
+    assert [one.old.name for one in get_plan(workspace, Empty()).models] == ["churn", "upsell", "fraud"]
+    said = planned(workspace, *MODELS, other, pilots=("fraud", "other")).pilots
+    assert planned(workspace, *MODELS, other).pilots == said
+    again = planned(workspace, *MODELS).pilots
+    assert [(one.name, one.is_chosen) for one in again] == [("fraud", True)]
+    assert [one.name for one in planned(workspace, CHURN, UPSELL).pilots] == ["churn"]
+
+
+def test_a_chosen_pilot_stays_before_anything_is_opened(workspace: Workspace) -> None:
+    planned(workspace, *MODELS, pilots=("fraud",))
+    (pilot,) = planned(workspace, *MODELS).pilots
+    assert (pilot.name, pilot.is_chosen) == ("fraud", True)
+    assert [one.name for one in planned(workspace, *MODELS, pilots=("upsell",)).pilots] == ["upsell"]
 
 
 def test_a_gap_has_an_owner_and_a_date_or_a_reason(workspace: Workspace) -> None:
@@ -211,7 +258,10 @@ def test_requests_are_read_from_json_lines_and_need_an_endpoint(workspace: Works
     log = tmp_path / "log.jsonl"
     log.write_text('{"age": 1}\n\n{"age": null}\n')
     assert read_requests(log) == [{"age": 1}, {"age": None}]
-    log.write_text("[1]\n")
+    for text in ("[1]\n", f'{{"a": {"[" * 5000}{"]" * 5000}}}\n'):
+        log.write_text(text)
+        with pytest.raises(InvalidInput, match="cannot be read as JSON lines"):
+            read_requests(log)
     with pytest.raises(InvalidInput, match="cannot be read as JSON lines"):
         read_requests(log)
     planned(workspace, *MODELS)

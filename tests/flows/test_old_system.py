@@ -1,11 +1,13 @@
 """An endpoint beside the system that it is to replace: declared, asked by the real process, and told."""
 
 import json
+import math
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import msgspec
 import pytest
 from small_desk import FIRST, NAME, Desk
 
@@ -13,8 +15,9 @@ import slipway as sw
 from slipway.client.endpoint import EndpointClient
 from slipway.errors import InvalidDeclaration, InvalidInput
 from slipway.flows.endpoints import revision_of
-from slipway.flows.old_system import agreement
+from slipway.flows.old_system import agreement, check_fields
 from slipway.operations.old_systems import GetAgreement
+from slipway.records.endpoints import Contract
 from slipway.records.predictions import PredictionRow, ShadowRow
 from slipway.tables.segments import SegmentWriter
 
@@ -58,12 +61,16 @@ def url() -> Iterator[str]:
         ({"timeout": "2h"}, "time-out"),
         ({"at_once": 0}, "at_once"),
         ({"sample": 2}, "sample"),
+        ({"tolerance": math.inf}, "inf is given as tolerance"),
+        ({"tolerance": math.nan}, "nan is given as tolerance"),
+        ({"tolerance": -1}, "-1 is given as tolerance"),
     ],
 )
 def test_what_cannot_be_asked_or_would_tell_a_secret_is_refused(given: dict[str, Any], what: str) -> None:
     with pytest.raises(InvalidDeclaration, match=what) as refused:
         sw.OldSystem(**{"url": URL, **given})
     assert "s3cret" not in str(refused.value)
+    assert "to inf" not in refused.value.why
 
 
 def test_fields_that_no_request_has_are_refused(desk: Desk) -> None:
@@ -72,6 +79,13 @@ def test_fields_that_no_request_has_are_refused(desk: Desk) -> None:
     still.declare(old_system=sw.OldSystem(url=URL, fields={"theirs": "altitude"}))
     with pytest.raises(InvalidInput, match="'altitude', which no request has"):
         still.deploy(FIRST)
+
+
+def test_a_tolerance_that_no_record_can_keep_is_refused() -> None:
+    spec = sw.OldSystem(url=URL).spec()
+    for wrong in (math.inf, math.nan, -1.0):
+        with pytest.raises(InvalidInput, match="is no tolerance"):
+            check_fields(NAME, msgspec.structs.replace(spec, tolerance=wrong), Contract(fields=()))
 
 
 def test_who_declares_none_is_compared_with_none(desk: Desk) -> None:
@@ -109,7 +123,7 @@ def test_agreement_is_told_with_the_greatest_differences_by_id(desk: Desk) -> No
     assert [one.prediction for one in found.greatest] == ["p97", "p96"]
     assert found.took_ms == 2.0
     assert found.sentence == (
-        "Of 100 rows the old system scored 98 (2 timeout); 96 agree within 0.01 (97.96%), shown to be more than 80.0%."
+        "Of 100 rows the old system scored 98 (2 timeout); 96 agree within 0.01, as asked, wider than rounding (97.96%), shown to be more than 80.0%."
     )
     assert "secret" not in repr(found)
 

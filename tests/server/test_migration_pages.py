@@ -38,7 +38,24 @@ def test_an_inventory_is_planned_and_planned_again(people: People, ask: Ask) -> 
     assert "0 of 2 models moved; the pilots are under way" in text
     assert "churn,ada,pickle,,http://old/churn,12,,,low,," in text
     assert ask("POST", f"{AT}/plan", headers=ada, data=sent | {"pilots": "fraud"}).status_code == 303
-    assert "chosen by a person" in ask("GET", AT, headers=ada).text
+    text = ask("GET", AT, headers=ada).text
+    assert "chosen by a person" in text
+    assert '<input name="pilots" value="fraud">' in text
+
+
+def test_what_another_person_planned_meanwhile_is_not_deleted(people: People, ask: Ask) -> None:
+    ada = known(people, "ada")
+    first = {"inventory": INVENTORY, "pilots": "", "number": "0"}
+    assert 'name="number" value="0"' in ask("GET", AT, headers=ada).text
+    assert ask("POST", f"{AT}/plan", headers=ada, data=first).status_code == 303
+    assert ask("POST", f"{AT}/plan", headers=ada, data=first).status_code == 409, "it was planned meanwhile"
+    assert 'name="number" value="1"' in ask("GET", AT, headers=ada).text
+    more = {"inventory": f"{INVENTORY}added,bob,pickle,,1,low\n", "number": "1"}
+    assert ask("POST", f"{AT}/plan", headers=ada, data=more).status_code == 303
+    answer = ask("POST", f"{AT}/plan", headers=ada, data=first | {"number": "1"})
+    assert (answer.status_code, "The plan changed meanwhile" in answer.text) == (409, True)
+    assert [one.old.name for one in people.do("ada", "migrations.get").models] == ["churn", "added", "fraud"]
+    assert ask("POST", f"{AT}/plan", headers=ada, data=first | {"number": "2"}).status_code == 303
 
 
 @pytest.mark.parametrize(
@@ -88,10 +105,16 @@ def test_gaps_are_taken_and_users_turned_there_and_back(people: People, ask: Ask
     assert "Open to c1, c2 12 % of the users since" in text
     assert 'value="12.5"' in text, "who changes the users keeps the share"
     assert people.do("ada", "migrations.way", model="churn", user="c2").to == "here"
-    back = {"model": "churn", "to": "nobody", "users": "c1, c2", "why": "to try it"}
+    back = {"model": "churn", "to": "nobody", "users": "c1, c2", "percent": "12.5", "why": "to try it"}
     assert ask("POST", f"{AT}/activate", headers=ada, data=back).status_code == 303
     assert people.do("ada", "migrations.way", model="churn", user="c2").to == "old system"
     assert people.do("ada", "migrations.get").models[0].served.users == ()
+    onward = turned | {"users": "c1"}
+    assert ask("POST", f"{AT}/activate", headers=ada, data=onward).status_code == 303
+    answer = ask("POST", f"{AT}/activate", headers=ada, data=onward | {"to": "all"})
+    assert (answer.status_code, "chosen users is missing" in answer.text) == (409, True), (
+        "the share is not what is refused"
+    )
 
 
 def test_who_may_not_is_offered_nothing_and_refused(people: People, ask: Ask) -> None:

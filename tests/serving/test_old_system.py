@@ -16,7 +16,7 @@ from slipway.records.endpoints import OldSystemSpec, Revision
 from slipway.records.predictions import PredictionRow
 from slipway.serving import counters as count
 from slipway.serving.counters import Counters
-from slipway.serving.old_system import OldSystem
+from slipway.serving.old_system import OldSystem, scores_in
 
 ROWS = flights()
 
@@ -202,3 +202,8 @@ def test_a_share_is_sampled_by_the_prediction(old: Old) -> None:
     made.put(revision(old, sample=0.25), rows(400))
     made.close()
     assert 50 < counted(counters)[0] < 150
+
+
+def test_a_number_that_no_float_holds_is_no_score() -> None:
+    assert scores_in(b"%s" % (b"9" * 400), "", 1) == [None]
+    assert scores_in(b'{"a": [1, %s, true, NaN]}' % (b"9" * 400), "a.*", 4) == [1.0, None, None, None]

@@ -29,13 +29,13 @@ def path_for(url: str, fields: Sequence[str]) -> str:
     """
     with _client(url) as client:
         answer = _sent(client, "GET", "/openapi.json")
-    said = msgspec.json.decode(answer.content) if answer.is_success else None
-    if not isinstance(said, dict) or "paths" not in said:
+    said = _object(_decoded(answer) if answer.is_success else None)
+    if not isinstance(said.get("paths"), dict):
         raise NotFound(f"{url} has no /openapi.json.", fix="Say where it answers: --path /predict")
     found, known = [], []
     for path, methods in said["paths"].items():
-        body = ((methods.get("post") or {}).get("requestBody") or {}).get("content") or {}
-        taken = _fields(said, (body.get("application/json") or {}).get("schema") or {})
+        body = _object(_object(_object(_object(methods).get("post")).get("requestBody")).get("content"))
+        taken = _fields(said, _object(_object(body.get("application/json")).get("schema")))
         if taken:
             known.append(path)
             if set(taken) <= set(fields):
@@ -52,10 +52,26 @@ def path_for(url: str, fields: Sequence[str]) -> str:
     )
 
 
-def _fields(said: Mapping[str, Any], schema: Mapping[str, Any]) -> list[str]:
-    if "$ref" in schema:
-        schema = ((said.get("components") or {}).get("schemas") or {}).get(schema["$ref"].rpartition("/")[2]) or {}
-    return list(schema.get("required") or schema.get("properties") or ())
+def _object(value: Any) -> dict[str, Any]:
+    """What should be an object of JSON: an empty one where it is something else."""
+    return value if isinstance(value, dict) else {}
+
+
+def _decoded(answer: httpx.Response) -> Any:
+    """The JSON of an answer; None where it is none, or is nested too deeply."""
+    try:
+        return msgspec.json.decode(answer.content)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+
+
+def _fields(said: dict[str, Any], schema: dict[str, Any]) -> list[str]:
+    if isinstance(schema.get("$ref"), str):
+        schemas = _object(_object(said.get("components")).get("schemas"))
+        schema = _object(schemas.get(schema["$ref"].rpartition("/")[2]))
+    required = schema.get("required")
+    names = required if isinstance(required, list) and required else _object(schema.get("properties"))
+    return [name for name in names if isinstance(name, str)]
 
 
 def ask_service(url: str, path: str, rows: Sequence[Mapping[str, Any]], score: str) -> list[float]:
@@ -87,37 +103,48 @@ def ask_service(url: str, path: str, rows: Sequence[Mapping[str, Any]], score: s
 
 
 def _number(answer: httpx.Response, score: str, place: int) -> float:
-    try:
-        value = msgspec.json.decode(answer.content)
-    except msgspec.DecodeError:
-        value = None
-    whole = value
+    whole = value = _decoded(answer)
     for step in score.split(".") if score else ():
         value = value.get(step) if isinstance(value, dict) else _at(value, step)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    number = None if isinstance(value, bool) or not isinstance(value, int | float) else _as_float(value)
+    if number is None:
         known = [str(key) for key in whole] if isinstance(whole, dict) else []
         raise InvalidInput(
             f"The service's answer to row {place} has no number at {score!r}: {answer.text[:120]!r}.",
-            fix=near(score, known, what="fields") if known else "Say where it stands: --score result.probability",
+            fix=near(score, known, what="fields")
+            if known and score not in known
+            else "Say where it stands: --score result.probability",
             field="score",
         )
-    return float(value)
+    return number
+
+
+def _as_float(value: float) -> float | None:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def _at(value: Any, step: str) -> Any:
-    return value[int(step)] if isinstance(value, list) and step.isdigit() and int(step) < len(value) else None
+    return value[int(step)] if isinstance(value, list) and step.isdecimal() and int(step) < len(value) else None
 
 
 def _client(url: str) -> httpx.Client:
-    if urlsplit(url).scheme not in ("http", "https") or not urlsplit(url).hostname:
-        raise InvalidInput(f"{url!r} is not the address of a service.", fix="For example http://127.0.0.1:8000")
-    return httpx.Client(base_url=url.rstrip("/"), timeout=60, trust_env=False, verify=trusted(url))
+    verify = trusted(url)
+    try:
+        parts = urlsplit(url)
+        if parts.scheme in ("http", "https") and parts.hostname and parts.port != 0:
+            return httpx.Client(base_url=url.rstrip("/"), timeout=60, trust_env=False, verify=verify)
+    except (ValueError, httpx.InvalidURL):  # as a port of six digits
+        pass
+    raise InvalidInput(f"{url!r} is not the address of a service.", fix="For example http://127.0.0.1:8000")
 
 
 def _sent(client: httpx.Client, method: str, path: str, *, json: Any = None, place: int = 0) -> httpx.Response:
     try:
         return client.request(method, path, json=json)
-    except httpx.TransportError as problem:
+    except (httpx.HTTPError, httpx.InvalidURL) as problem:  # also an answer that is not packed as it says
         at = f" at row {place}" if place else ""
         said = Unavailable(f"{client.base_url} does not answer{at}: {problem or type(problem).__name__}.", fix=_AGAIN)
         raise untrusted(str(client.base_url), problem) or said from problem

@@ -68,7 +68,7 @@ def original_answers(model: Any, frame: Any) -> list[float]:
         warnings.simplefilter("ignore")  # of names that it was not fitted with
         if hasattr(model, "get_inputs"):
             found = _of_graph(model, frame)
-        elif type(model).__module__.startswith("xgboost") and not hasattr(model, "predict_proba"):
+        elif type(model).__module__.startswith("xgboost") and not hasattr(model, "fit"):  # a booster, no estimator
             found = model.predict(importlib.import_module("xgboost").DMatrix(frame))
         elif len(getattr(model, "classes_", ())) == 2 and hasattr(model, "predict_proba"):
             found = model.predict_proba(_rows(model, frame))
@@ -80,7 +80,10 @@ def original_answers(model: Any, frame: Any) -> list[float]:
 
 def _rows(model: Any, frame: Any) -> Any:
     """The frame, or its numbers where the model was fitted on an array and knows no names."""
-    nameless = hasattr(model, "n_features_in_") and getattr(model, "feature_names_in_", None) is None
+    names = getattr(model, "feature_names_in_", None)
+    if names is None and hasattr(model, "get_booster"):
+        names = model.get_booster().feature_names  # releases of XGBoost before 1.7 tell them nowhere else
+    nameless = hasattr(model, "n_features_in_") and names is None
     return frame.to_numpy() if nameless and all(kind.kind in "biuf" for kind in frame.dtypes) else frame
 
 
@@ -146,11 +149,13 @@ def _frame(columns: list[dict[str, Any]]) -> Any:
 
     found = {}
     for column in columns:
-        values, kind = column["values"], column["type"]
+        values, kind = list(column["values"]), column["type"]
+        for place, odd in column.get("odd", {}).items():  # JSON has no such numbers
+            values[int(place)] = float(odd)
         if kind == "category":
             found[column["name"]] = pd.Series(pd.Categorical(values, categories=column["categories"]))
-        elif kind == "object":
-            found[column["name"]] = pd.Series(values, dtype=object)
+        elif kind == "object" or not kind.islower() or kind in ("boolean", "string"):  # as it is named, not turned
+            found[column["name"]] = pd.Series(values, dtype=kind)
         else:
             found[column["name"]] = pd.Series(values).astype(kind)
     return pd.DataFrame(found)
@@ -158,6 +163,7 @@ def _frame(columns: list[dict[str, Any]]) -> Any:
 
 def _main() -> None:
     asked = json.load(sys.stdin)
+    sys.path += asked.get("folders", [])
     try:
         model = opened(asked["kind"], asked["path"])
         told: dict[str, Any] = {"answers": [repr(value) for value in original_answers(model, _frame(asked["columns"]))]}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
 from pathlib import Path
 from typing import Any
 
@@ -13,19 +13,22 @@ from slipway.errors import InvalidInput
 
 __all__ = ["as_columns", "drawn", "from_array", "from_split", "read_sample", "with_categories"]
 
+_WITH_NA = frozenset(
+    {"boolean", "string", "Float32", "Float64", *(f"{sign}Int{bits}" for sign in ("", "U") for bits in (8, 16, 32, 64))}
+)
 _PARQUET = (".parquet", ".pq")
 # Since 3.1 numbers are read to the last bit unasked, and asking is deprecated.
 _EXACT: Any = {} if tuple(map(int, pd.__version__.split(".")[:2])) >= (3, 1) else {"float_precision": "round_trip"}
 
 
 def read_sample(path: Path) -> pd.DataFrame:
-    """The rows of a CSV or Parquet file; numbers of a CSV are read to the last bit.
+    """The rows of a CSV or Parquet file; numbers of a CSV are read to the last bit, and 01001 is a text.
 
     Raises:
         InvalidInput: There is no such file, it cannot be read, or it has no rows.
     """
     try:
-        found = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else pd.read_csv(path, **_EXACT)
+        found = pd.read_parquet(path) if path.suffix.lower() in _PARQUET else _read_csv(path)
     except (OSError, ValueError) as problem:
         raise InvalidInput(
             f"The sample {path} cannot be read: {' '.join(str(problem).split())[:200]}.",
@@ -35,6 +38,17 @@ def read_sample(path: Path) -> pd.DataFrame:
     if not len(found):
         raise InvalidInput(f"The sample {path} has no rows.", fix="Give rows that the model was asked with.")
     return found.reset_index(drop=True).rename(columns=str)
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    """A CSV file, in which a column that has a number with a zero before it is of texts: a code, such as a zip code's."""
+    found = pd.read_csv(path, **_EXACT)
+    numbers = [name for name in found.columns if found[name].dtype.kind in "iuf"]
+    if not numbers:
+        return found
+    written = pd.read_csv(path, dtype=str)
+    codes = [name for name in numbers if written[name].str.match(r"\s*[+-]?0[0-9]", na=False).any()]
+    return pd.read_csv(path, dtype=dict.fromkeys(codes, str), **_EXACT) if codes else found
 
 
 def from_split(said: dict[str, Any]) -> pd.DataFrame | None:
@@ -84,19 +98,23 @@ def as_columns(frame: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def _column(name: str, series: pd.Series[Any]) -> dict[str, Any]:
-    values: Sequence[Any] = [None if pd.isna(value) else _plain(value) for value in series]
-    if isinstance(series.dtype, pd.CategoricalDtype):
-        return {
-            "name": name,
-            "type": "category",
-            "categories": [_plain(one) for one in series.cat.categories],
-            "values": values,
-        }
     kind = str(series.dtype)
+    is_plain = series.dtype.kind in "biuf" and kind.islower()
+    made: dict[str, Any] = {"name": name, "type": kind if is_plain or kind in _WITH_NA else "object"}
+    made["values"] = [None if pd.isna(value) else _plain(value) for value in series]
+    if isinstance(series.dtype, pd.CategoricalDtype):
+        return made | {"type": "category", "categories": [_plain(one) for one in series.cat.categories]}
+    # JSON has no such numbers. A missing one of a plain column is NaN there anyway.
+    odd = {} if is_plain and not np.isinf(series).any() else _not_finite(series, with_nan=made["type"] == "object")
+    return made | {"odd": odd} if odd else made
+
+
+def _not_finite(series: pd.Series[Any], *, with_nan: bool) -> dict[str, str]:
+    """The values that are no finite numbers, by their places: "nan", "inf" or "-inf"."""
     return {
-        "name": name,
-        "type": kind if series.dtype.kind in "biuf" and kind.islower() else "object",
-        "values": values,
+        str(place): str(float(value))
+        for place, value in enumerate(series)
+        if isinstance(value, float | np.floating) and not math.isfinite(value) and (with_nan or not math.isnan(value))
     }
 
 

@@ -1,8 +1,7 @@
 """`slipway import`: what was made elsewhere becomes runs and versions here, proven to answer as before."""
 
-import re
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +10,7 @@ import click
 from slipway.cli.door import Way, way_options
 from slipway.cli.models import import_text
 from slipway.errors import InvalidInput
+from slipway.ids import fitting_name
 
 __all__ = ["import_"]
 
@@ -63,12 +63,29 @@ def _trusting(function: F) -> F:
 def pickle(way: Way, file: Path, trust: bool, keep_pickle: bool, python: str, **asked: Any) -> None:
     """Import the fitted estimator in FILE, a pickle or joblib file.
 
-    Loading it executes whatever code it holds, so it must be trusted: --trust.
+    Loading it executes whatever code it holds, so it must be trusted: --trust. Modules that it names are also looked for in
+    this folder and in its own.
     """
     from slipway.flows.import_model import Kept
 
     _check_trust(file, trust)
-    _import_file(way, "pickle", Kept(kind="pickle", path=file, python=python), trust_pickle=keep_pickle, **asked)
+    folders = (Path.cwd(), file.resolve().parent)
+    kept = Kept(kind="pickle", path=file, python=python, folders=folders)
+    with _importable(folders):
+        _import_file(way, "pickle", kept, trust_pickle=keep_pickle, **asked)
+
+
+@contextmanager
+def _importable(folders: Sequence[Path]) -> Iterator[None]:
+    """Let modules in folders be found that no installed package has, as where the pickle was made."""
+    import sys
+
+    path = list(sys.path)
+    sys.path += [str(folder) for folder in folders]
+    try:
+        yield
+    finally:
+        sys.path[:] = path
 
 
 @import_.command("onnx")
@@ -136,7 +153,7 @@ def mlflow(way: Way, address: str, samples: tuple[str, ...], **asked: Any) -> No
     """
     from slipway.flows.import_model import read_rows
     from slipway.flows.import_runs import Moved, import_runs
-    from slipway.flows.import_versions import Asked, import_versions
+    from slipway.flows.import_versions import Asked, check_samples, import_versions
     from slipway.plugins import load
 
     kind = (
@@ -153,6 +170,7 @@ def mlflow(way: Way, address: str, samples: tuple[str, ...], **asked: Any) -> No
         given[name if equals else ""] = read_rows(Path(path))
     moved = Moved(place=source.place)
     with closing(source), way.open(implicit=True) as door:
+        check_samples(source, given)
         import_runs(door.workspace, source, moved, _say)
         import_versions(door.workspace, source, Asked(samples=given, **asked), moved)
         door.show(moved, _moved_text)
@@ -171,6 +189,7 @@ def _moved_text(moved: Any) -> str:
     parts = [
         columns(("what", "came now", "here before", "counted there", "counted here"), rows, empty="Nothing is there.")
     ]
+    parts += [f"Called {here} here: {there!r}, which cannot be a name here" for there, here in moved.renamed]
     parts += [f"Proven: {one.name} {one.number}: {one.imported[-1].sentence}" for one in moved.proven]
     parts += [f"Not a bundle: {called}: {why}" for called, why in moved.unproven]
     parts += [f"Not here: {what}: {why}" for what, why in moved.left]
@@ -189,8 +208,13 @@ def _moved_text(moved: Any) -> str:
 @click.option(
     "--score", default="score", show_default=True, help="Where the score stands in its answer: result.probability"
 )
-@click.option("--tolerance", default=1e-6, show_default=True, help="How far apart answers may be: a service rounds.")
-@click.option("--accept", default="", metavar="WHY", help="Keep rows that are answered differently; they are named.")
+@click.option("--tolerance", default=1e-6, show_default=True, help="How far apart answers may be; more needs --accept.")
+@click.option(
+    "--accept",
+    default="",
+    metavar="WHY",
+    help="Keep rows that are answered differently, or a wide tolerance; it is said.",
+)
 @way_options
 def fastapi(way: Way, url: str, wanted: str, sample: Path, **asked: Any) -> None:
     """Ask the old HTTP service at URL for 1,000 rows, and keep its answers with the version that replaces it."""
@@ -280,4 +304,4 @@ def _run_script(file: Path) -> dict[str, Any]:
 
 
 def _name_of(file: Path) -> str:
-    return re.sub(r"[^a-z0-9_.-]+", "-", file.stem.lower()).strip("-._") or "model"
+    return fitting_name(file.stem)

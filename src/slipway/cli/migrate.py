@@ -58,10 +58,14 @@ def scan(place: str, out: Path | None, as_json: bool) -> None:
 @opened
 def plan(door: Door, inventory: Path, pilots: tuple[str, ...]) -> None:
     """Plan the migration of the models in INVENTORY, a CSV or TOML file. Say it again when the file changed."""
-    from slipway.schema.inventory import of_csv, of_toml
+    from slipway.schema.inventory import not_utf8, of_csv, of_toml
 
     read = of_toml if inventory.suffix == ".toml" else of_csv
-    models: tuple[OldModel, ...] = read(inventory.read_text(encoding="utf-8"))
+    try:
+        text = inventory.read_text(encoding="utf-8")
+    except UnicodeDecodeError as problem:
+        raise not_utf8(str(inventory)) from problem
+    models: tuple[OldModel, ...] = read(text)
     door.show(door.call("migrations.plan", models=models, pilots=pilots), _text)
 
 
@@ -107,7 +111,14 @@ def gap(door: Door, model: str, criterion: str, owner: str, due: datetime | None
 @click.option("--header", "headers", multiple=True, metavar="NAME=VALUE", help="Sent besides; secrets as ${VARIABLE}.")
 @click.option("--tolerance", default=1e-6, show_default=True, help="Scores that are no further apart agree.")
 @click.option("--timeout", default="2s", show_default=True, help="How long the old system may take for a row.")
-@click.option("--rows", "most", default=1000, show_default=True, help="How many of the requests are sent at most.")
+@click.option(
+    "--rows",
+    "most",
+    type=click.IntRange(1),
+    default=1000,
+    show_default=True,
+    help="How many of the requests are sent at most.",
+)
 @opened
 def compare(door: Door, model: str, requests: Path, most: int, **asked: Any) -> None:
     """Send the same requests to MODEL's endpoint here and to the old system, and keep what came of it as evidence.

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +30,12 @@ from slipway.records.runs import Artifact, Run
 
 __all__ = ["Kept", "Original", "import_model", "open_original", "read_rows", "take_columns"]
 
+_OPTIONS = {
+    "trust": "--trust --keep-pickle, if you know the code of these types: the endpoint then loads it as a pickle.",
+    "task=": "--task classification, or --task regression.",
+}
+"""What the command calls the arguments of `sw.Model` that errors name."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
@@ -40,6 +47,7 @@ class Kept:
         python: The Python of an environment that can open it; "" for this process.
         as_kind: The kind by which that environment opens it, "" for the same.
         as_path: The path that it opens then, None for the same.
+        folders: Folders in which modules are looked for that a pickle names, where no installed package has them.
     """
 
     kind: str
@@ -47,6 +55,7 @@ class Kept:
     python: str = ""
     as_kind: str = ""
     as_path: Path | None = None
+    folders: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,14 +99,14 @@ def open_original(kept: Kept) -> Any:
     """
     what = kept.path.name
     try:
-        return load("original", "open")(kept.kind, str(kept.path))
+        found = load("original", "open")(kept.kind, str(kept.path))
     except MissingExtra:
         raise
     except ModuleNotFoundError as problem:
         raise InvalidInput(
             f"{what} needs the module {problem.name!r}, which is not here.",
             why="A pickle holds the names of classes and functions, not their code.",
-            fix="Install what defines it, or import from the folder that has it.",
+            fix="Install what defines it, or say this in the folder that has it (the pickle's own does, too).",
         ) from problem
     except FileNotFoundError as problem:
         raise InvalidInput(f"There is no file {kept.path}.", fix="Give the path of the model's file.") from problem
@@ -107,6 +116,21 @@ def open_original(kept: Kept) -> Any:
             why="It is damaged, cut off, of another kind, or made by another release of its library.",
             fix="Copy it again, or name the kind that it is: slipway import --help",
         ) from problem
+    _check_one(found, what)
+    return found
+
+
+def _check_one(found: Any, what: str) -> None:
+    """Refuse several objects where one is to be asked."""
+    if not isinstance(found, dict | tuple | list):
+        return
+    held = [f"{name!r} ({type(one).__name__})" for name, one in found.items()] if isinstance(found, dict) else []
+    held = held or [type(one).__name__ for one in found]
+    raise InvalidInput(
+        f"{what} holds a {type(found).__name__} and no model by itself: {', '.join(held[:5]) or 'nothing'}.",
+        why="One object is asked, with rows as they come; what prepares them must be in it.",
+        fix="Make one of them, which needs no new fit, and dump that: sklearn.pipeline.make_pipeline(scaler, model)",
+    )
 
 
 def take_columns(model: Any, rows: Any, *, target: str = "", say: Callable[[str], None] = lambda line: None) -> Any:
@@ -153,7 +177,7 @@ def _known_names(model: Any) -> list[str] | None:
         if all(str(name) == f"Column_{place}" for place, name in enumerate(found)):
             return None
     if found is None and type(model).__module__.startswith("xgboost"):
-        found = model.feature_names
+        found = getattr(model, "feature_names", None)  # an estimator that was fitted on an array has none
     if found is None and callable(getattr(model, "get_inputs", None)):
         given = model.get_inputs()
         found = [one.name for one in given] if len(given) > 1 else None
@@ -195,7 +219,8 @@ def import_model(
     check_allowed(workspace, "models.register", "models.write")
     rows, names = load("sample", "draw")(original.rows, ROWS)
     before, asked = _answers(original, rows)
-    model = _model_of(original, task, trust_pickle)
+    with _advising(original):
+        model = _model_of(original, task, trust_pickle)
     sample = digest(msgspec.json.encode(load("sample", "columns")(original.rows)))
     known = Before(
         door=original.door,
@@ -212,7 +237,23 @@ def import_model(
         return compared(workspace, known, bundle, accept=accept)
 
     moving = Moving(key=f"{original.door}:{original.digest}:{sample}", compare=compare, onto=onto, keep_run=run is None)
-    return package(workspace, model, run or _run_of(workspace, original, name), name=name, moving=moving)
+    with _advising(original):
+        return package(workspace, model, run or _run_of(workspace, original, name), name=name, moving=moving)
+
+
+@contextmanager
+def _advising(original: Original) -> Iterator[None]:
+    """Name the options of the command where an error names arguments of `sw.Model`, which nobody wrote."""
+    try:
+        yield
+    except InvalidInput as problem:
+        options = next(
+            (said for word, said in _OPTIONS.items() if "sw.Model(" in problem.fix and word in problem.fix), ""
+        )
+        if not options:
+            raise
+        itself = "" if original.door in ("pickle", "onnx") else "Import its file by itself: slipway import pickle FILE "
+        raise InvalidInput(problem.what, why=problem.why, fix=f"{itself}{options}") from problem
 
 
 def _model_of(original: Original, task: Task | None, trust_pickle: bool) -> Model:
@@ -261,6 +302,7 @@ def _answers(original: Original, rows: Any) -> tuple[list[float], str]:
         "kind": kept.as_kind or kept.kind,
         "path": str((kept.as_path or kept.path).resolve()),
         "columns": load("sample", "columns")(rows),
+        "folders": [str(folder.resolve()) for folder in kept.folders],
     }
     script = load("original", "file")()
     try:

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from slipway.errors import InvalidInput
+from slipway.flows.tolerance import check_rounding
 from slipway.models.bundle import LoadedModel
 from slipway.models.frames import plain_rows
 from slipway.models.scoring import TOLERANCE
 from slipway.ports.workspace import Workspace
 from slipway.records.models import ApartRow, ImportProof
+from slipway.records.tolerances import ROUNDING
 
 __all__ = ["ROWS", "Before", "compared"]
 
@@ -59,12 +61,14 @@ def compared(
         workspace: Keeps all answers as a blob.
         before: What was answered before.
         bundle: The packaged model.
-        accept: Why rows that are answered differently are taken; "" refuses them.
-        tolerance: How far apart, in shares of the greater of 1 and the answer before, counts as rounding.
+        accept: Why rows that are answered differently are taken, or a tolerance that is wider than rounding; "" refuses
+            both.
+        tolerance: How far apart, in shares of the greater of 1 and the answer before, counts as the same.
 
     Raises:
-        InvalidInput: A row is answered differently, and nobody accepted that.
+        InvalidInput: A row is answered differently, or the tolerance is wide, and nobody accepted that; or it is none.
     """
+    check_rounding(tolerance, accept)
     names = before.names
     plain = plain_rows(before.rows, [one.name for one in bundle.signature.inputs])
     after, refusals = _asked(bundle, plain)
@@ -75,7 +79,7 @@ def compared(
             equal += 1
             continue
         distance = math.inf if now is None else abs(was - now)
-        if distance <= tolerance * max(1.0, abs(was)):
+        if math.isfinite(distance) and distance <= tolerance * max(1.0, abs(was)):
             rounded += 1
             greatest = max(greatest, distance)
             continue
@@ -96,7 +100,8 @@ def compared(
         apart=len(apart),
         first=tuple(apart[:_SHOWN]),
         answers=workspace.blobs.put(msgspec.json.encode(list(zip(names, before.answers, after, strict=True)))),
-        accepted=accept if apart else "",
+        tolerance=tolerance,
+        accepted=accept if apart or tolerance > ROUNDING else "",
     )
     if apart and not accept:
         raise _refused(proof, plain[names.index(apart[0].row)])

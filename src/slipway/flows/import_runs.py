@@ -42,6 +42,7 @@ class Moved:
         left: What did not come, and why.
         proven: Versions that became bundles, with their proofs.
         unproven: Versions that came as files only, and why.
+        renamed: Models whose name cannot be one here, and what they are called here.
     """
 
     place: str
@@ -51,6 +52,7 @@ class Moved:
     left: list[tuple[str, str]] = field(default_factory=list)
     proven: list[ModelVersion] = field(default_factory=list)
     unproven: list[tuple[str, str]] = field(default_factory=list)
+    renamed: list[tuple[str, str]] = field(default_factory=list)
 
     def add(self, sort: str, count: int = 1) -> None:
         """Count what came."""

@@ -55,6 +55,9 @@ def _is_fitted(value: Any) -> bool:
         return False
     if hasattr(value, "steps"):  # a pipeline is as fitted as its last step
         return _is_fitted(value.steps[-1][1])
+    says = getattr(value, "__sklearn_is_fitted__", None)  # as scikit-learn asks it
+    if callable(says):
+        return bool(says())
     return not hasattr(value, "fit") or any(name.endswith("_") and not name.startswith("_") for name in vars(value))
 
 

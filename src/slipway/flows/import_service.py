@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from slipway.flows.import_proof import ROWS, Before, compared
+from slipway.flows.tolerance import check_rounding
 from slipway.hashing import digest
 from slipway.models import bundle as bundles
 from slipway.models import registry
@@ -41,17 +42,18 @@ def compare_service(
         sample: Rows; a pandas frame with the version's inputs.
         path: The path of its POST; found in its OpenAPI where left out.
         score: Where the score stands in its answer.
-        accept: Why rows that are answered differently are taken.
-        tolerance: How far apart answers may be: a service rounds.
+        accept: Why rows that are answered differently are taken, or a tolerance that is wider than rounding.
+        tolerance: How far apart answers may be, a finite number from 0: a service rounds.
 
     Returns:
         The version with the proof, and the full address that was asked.
 
     Raises:
         Unavailable: The service does not answer, or stopped half-way: nothing is kept.
-        InvalidInput: It refuses a row, or a row is answered differently and nobody accepted that.
+        InvalidInput: It refuses a row, or a row is answered differently, or the tolerance is wide, and nobody accepted that.
     """
     check_allowed(workspace, "models.register", "models.write")
+    check_rounding(tolerance, accept)
     inputs = [one.name for one in registry.bundle_of(workspace, version).signature.inputs]
     sample = sample[list(column_names(sample, inputs))]
     rows, names = load("sample", "draw")(sample, ROWS)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import msgspec
 
-from slipway.errors import Conflict, Corrupt, InvalidInput, MissingExtra, NotFound
+from slipway.errors import Conflict, Corrupt, InvalidInput, MissingExtra, NotFound, near
 from slipway.flows.import_model import Kept, Original, import_model, open_original, take_columns
 from slipway.flows.import_runs import FROM, Moved
 from slipway.hashing import digest_file
+from slipway.ids import fitting_name
 from slipway.ledger import entries
 from slipway.models import numbered, registered, registered_versions
 from slipway.operations.declare import check_allowed
@@ -22,15 +23,16 @@ from slipway.plugins import load
 from slipway.ports.foreign_runs import ForeignModel, ForeignRuns, ForeignVersion
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
-from slipway.records.models import LoggedModel, ModelVersion
+from slipway.records.models import LoggedModel, ModelVersion, RegisteredModel
 from slipway.records.runs import Artifact, Run
 from slipway.runs import outside
 
-__all__ = ["Asked", "import_versions"]
+__all__ = ["Asked", "check_samples", "import_versions"]
 
 _OF_RUN = re.compile(r"(?:^runs:/+([0-9a-f]{32})|/([0-9a-f]{32})/artifacts)(?:/(.*))?$")
 _OF_LOGGED = re.compile(r"(m-[0-9a-f]{32})(?:/artifacts)?(?:/(.*))?$")
 _PROMPT = "mlflow.prompt.is_prompt"
+_CALLED = "slipway.imported.name"  # the tag of a model that has another name there
 _PICKLES = ("cloudpickle", "pickle")
 
 
@@ -39,7 +41,7 @@ class Asked:
     """How versions are proven.
 
     Args:
-        samples: Rows by the model's name, "" for all others; pandas frames.
+        samples: Rows by the model's name, there or here, "" for all others; pandas frames.
         target: A column of the samples that is the truth.
         trust: Whether pickles are loaded.
         python: The Python of an environment with MLflow and the models' libraries; "" for this process.
@@ -51,6 +53,22 @@ class Asked:
     trust: bool = False
     python: str = ""
     accept: str = ""
+
+
+def check_samples(source: ForeignRuns, samples: Mapping[str, Any]) -> None:
+    """Refuse rows for a model that the other store does not have.
+
+    Raises:
+        InvalidInput: There are some.
+    """
+    known = {name for one in source.models() for name in (one.name, fitting_name(one.name))}
+    for name in samples:
+        if name and name not in known:
+            raise InvalidInput(
+                f"There is no model {name!r} there, which a sample is given for.",
+                fix=near(name, sorted(known), what="models"),
+                field="sample",
+            )
 
 
 def import_versions(workspace: Workspace, source: ForeignRuns, asked: Asked, moved: Moved) -> None:
@@ -69,15 +87,22 @@ def import_versions(workspace: Workspace, source: ForeignRuns, asked: Asked, mov
         Denied: The actor may not register models.
     """
     check_allowed(workspace, "models.register", "models.write")
-    for model in source.models():
-        if _PROMPT in model.tags:
-            moved.left.append((f"prompt {model.name!r}", "prompts are not models"))
+    models = source.models()
+    check_samples(source, asked.samples)
+    asked = replace(asked, samples={fitting_name(name) if name else "": rows for name, rows in asked.samples.items()})
+    taken = _taken(workspace, models)
+    for given in models:
+        if _PROMPT in given.tags:
+            moved.left.append((f"prompt {given.name!r}", "prompts are not models"))
             continue
         try:
+            model = _named(given, taken)
             _keep_model(workspace, model)
         except (InvalidInput, Conflict) as problem:
-            moved.left.append((f"model {model.name!r}", problem.what))
+            moved.left.append((f"model {given.name!r}", f"{problem.what} {problem.fix}".strip()))
             continue
+        if model.name != given.name:
+            moved.renamed.append((given.name, model.name))
         versions = [_keep_version(workspace, source, model, version, moved) for version in model.versions]
         _keep_aliases(workspace, model, moved)
         for kept in versions:
@@ -87,12 +112,36 @@ def import_versions(workspace: Workspace, source: ForeignRuns, asked: Asked, mov
                 moved.there["proven versions"] = moved.there.get("proven versions", 0) + 1
 
 
+def _taken(workspace: Workspace, models: Sequence[ForeignModel]) -> dict[str, str]:
+    """Which model has a name here: those that came before, then those that have the same name there."""
+    with workspace.ledger.read() as tx:
+        here = entries.every(tx, RegisteredModel, project=workspace.project, state="")
+    taken = {one.name: one.tags[_CALLED] for one in here if _CALLED in one.tags}
+    for one in models:
+        if fitting_name(one.name) == one.name:
+            taken.setdefault(one.name, one.name)
+    return taken
+
+
+def _named(model: ForeignModel, taken: dict[str, str]) -> ForeignModel:
+    """The model under a name that it can have here."""
+    name = fitting_name(model.name)
+    if taken.setdefault(name, model.name) != model.name:
+        raise Conflict(
+            f"It would be called {name!r} here, as {taken[name]!r} is.", fix="Rename it there, and import again."
+        )
+    return model if name == model.name else replace(model, name=name, tags={**model.tags, _CALLED: model.name})
+
+
 def _keep_model(workspace: Workspace, model: ForeignModel) -> None:
     with workspace.ledger.write() as tx:
         try:
-            registered.get(tx, workspace, model.name)
+            found = registered.get(tx, workspace, model.name)
         except NotFound:
             registered.create(tx, workspace, model.name, description=model.description, tags=model.tags)
+            return
+        if found.tags.get(_CALLED) != model.tags.get(_CALLED):
+            raise Conflict(f"{model.name!r} is another model here.", fix="Rename it there, and import again.")
 
 
 def _keep_version(

@@ -30,7 +30,7 @@ from slipway.operations.migrations import (
 )
 from slipway.operations.old_systems import Agreement, GetAgreement
 from slipway.ports.workspace import Workspace
-from slipway.records.migrations import Activation, Comparison, Gap, Migration, OldModel, Phase
+from slipway.records.migrations import Activation, Comparison, Gap, Migration, OldModel, Phase, Pilot
 from slipway.records.predictions import PredictionRow
 from slipway.schema.inventory import checked
 from slipway.serving.arms import share_of
@@ -83,26 +83,26 @@ def old_model(found: Migration, name: str) -> OldModel:
 
 
 def plan(workspace: Workspace, request: PlanMigration) -> MigrationPlan:
-    """Plan a migration out of an inventory, or again: pilots that moved stay, what people said of gaps stays.
+    """Plan a migration out of an inventory, or again: pilots that moved or were chosen stay, what people said of gaps stays.
 
     Raises:
         InvalidInput: The inventory cannot be; see `schema.inventory`.
         NotFound: It has no model of a pilot's name.
+        Conflict: The plan is not the one that the request says it was written over.
     """
     models, now = checked(request.models), workspace.clock.now()
-    pilots = pilots_of(models, request.pilots)
     with workspace.ledger.write() as tx:
         former = (
             entries.get(tx, Migration, workspace.project) if entries.etag(tx, Migration, workspace.project) else None
         )
+        _check_number(request, former)
         names = {one.name for one in models}
         left = sorted({one.model for one in former.steps} - names) if former else []
         if left:
             raise InvalidInput(
                 f"The inventory lacks {left[0]!r}, which was opened to users already.", fix="Leave it in the inventory."
             )
-        if former is not None and former.steps and not request.pilots:
-            pilots = former.pilots  # points that change must not exchange a pilot that is under way
+        pilots = _pilots(models, request.pilots, former)
         found = Migration(
             id=workspace.project,
             project=workspace.project,
@@ -122,6 +122,29 @@ def plan(workspace: Workspace, request: PlanMigration) -> MigrationPlan:
             pilots=[one.name for one in pilots],
         )  # fmt: skip
     return _shown(workspace, found)
+
+
+def _check_number(request: PlanMigration, former: Migration | None) -> None:
+    if request.number is not None and request.number != (former.number if former else 0):
+        raise Conflict(
+            f"The plan changed meanwhile, by {former.actor}." if former else "The plan is gone.",
+            why="An inventory without what was added since would delete it.",
+            fix="Copy what you wrote, load the page Migration again, and change what it shows.",
+        )
+
+
+def _pilots(models: tuple[OldModel, ...], named: tuple[str, ...], former: Migration | None) -> tuple[Pilot, ...]:
+    """Those that are named now; else former ones that the inventory still has and that stay; else those with most points."""
+    if former is None or named:
+        return pilots_of(models, named)
+    known = {one.name for one in models}
+    there = [one for one in former.pilots if one.name in known]
+    chosen = tuple(one.name for one in there if one.is_chosen)
+    if chosen:
+        return pilots_of(models, chosen)  # a person's word holds until another is named
+    if former.steps and there:
+        return tuple(there)  # points that change must not exchange a pilot that is under way
+    return pilots_of(models)
 
 
 def keep_gap(workspace: Workspace, request: KeepGap) -> MigrationPlan:

@@ -61,7 +61,7 @@ def read_requests(path: Path) -> list[dict[str, Any]]:
         return [
             msgspec.json.decode(line, type=dict[str, Any]) for line in path.read_bytes().splitlines() if line.strip()
         ]
-    except (OSError, msgspec.DecodeError) as problem:
+    except (OSError, msgspec.DecodeError, RecursionError) as problem:
         raise InvalidInput(f"{path} cannot be read as JSON lines: {problem}.", fix="One object a line.") from problem
 
 
@@ -88,7 +88,7 @@ def compare(
 
     Raises:
         NotFound: No plan, no such model, or nothing was ever deployed.
-        InvalidInput: No requests, one lacks a field, or nothing says where the old system is.
+        InvalidInput: No requests, one lacks a field, nothing says where the old system is, or its tolerance is none.
         Unavailable: The endpoint here does not run.
     """
     check_allowed(workspace, "migrations.compare", "migrations.write")

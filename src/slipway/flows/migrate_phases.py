@@ -168,7 +168,8 @@ def _proven(case: Case) -> _Judged:
     proofs = version.imported if version is not None else ()
     for one in proofs:
         if version is not None and one.rows >= 1000 and not one.apart:
-            return _Shown(one.sentence, f"model:{version.id}", version.created_at)
+            why = f" Accepted: {one.accepted}" if one.accepted else ""
+            return _Shown(f"{one.sentence}{why}", f"model:{version.id}", version.created_at)
     url = quote(case.old.url or "URL")
     ask = f"slipway import fastapi {url} --model {quote(case.old.model)} --sample ROWS.csv"
     if proofs:

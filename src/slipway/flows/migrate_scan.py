@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-import re
 from contextlib import closing
 from pathlib import Path
 
 from slipway.errors import NotFound
+from slipway.ids import fitting_name
 from slipway.plugins import load
 from slipway.records.migrations import OldKind, OldModel
 from slipway.schema.inventory import MOST
@@ -89,5 +89,5 @@ def _add(found: dict[str, OldModel], name: str, kind: OldKind, path: Path) -> No
 
 def _becomes(name: str) -> str:
     """Its name here, "" where that is the same."""
-    fitting = re.sub(r"[^a-z0-9_.-]+", "-", name.lower()).strip("-._") or "model"
+    fitting = fitting_name(name)
     return "" if fitting == name else fitting

@@ -7,10 +7,12 @@ from datetime import timedelta
 
 from slipway.errors import InvalidInput
 from slipway.flows.endpoints import folder_of, revision_of
+from slipway.flows.tolerance import check_tolerance
 from slipway.operations.old_systems import Agreement, Apart, GetAgreement
 from slipway.ports.workspace import Workspace
 from slipway.records.endpoints import Contract, OldSystemSpec
 from slipway.records.predictions import PredictionRow, ShadowRow
+from slipway.records.tolerances import within
 from slipway.stats.evidence import log_e_share_above
 from slipway.tables.log_rows import read_rows
 from slipway.tables.prediction_log import PREDICTIONS, SHADOWS
@@ -22,11 +24,13 @@ _SHARES = (0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998, 0.999)
 
 
 def check_fields(endpoint: str, spec: OldSystemSpec | None, contract: Contract) -> None:
-    """Refuse an old system that is to be sent fields which no request of an endpoint has.
+    """Refuse an old system that is to be sent fields which no request of an endpoint has, or whose tolerance is none.
 
     Raises:
         InvalidInput: It is.
     """
+    if spec is not None:
+        check_tolerance(spec.tolerance)
     known = {one.name for one in contract.fields}
     missing = [] if spec is None else sorted(set(spec.fields.values()) - known)
     if missing:
@@ -108,5 +112,5 @@ def _words(
         said += f" ({', '.join(f'{rows:,} {problem}' for problem, rows in sorted(problems.items()))})"
     if not scored:
         return f"{said}."
-    said += f"; {agreeing:,} agree within {spec.tolerance:g} ({agreeing / scored:.2%})"
+    said += f"; {agreeing:,} agree {within(spec.tolerance)} ({agreeing / scored:.2%})"
     return f"{said}, shown to be more than {shown:.1%}." if shown else f"{said}; how often in general is not shown yet."

@@ -24,10 +24,18 @@ __all__ = [
 
 
 class PlanMigration(Struct, frozen=True, kw_only=True):
-    """The inventory, and the names of the pilots where a person chose them."""
+    """The inventory, and the names of the pilots where a person chose them.
+
+    Args:
+        models: All old models.
+        pilots: Their names; those that were chosen before where nothing is said.
+        number: The number of the plan that the inventory was written over, 0 for none yet: another one in the meantime is
+            not written over. None for whatever there is.
+    """
 
     models: tuple[OldModel, ...]
     pilots: tuple[str, ...] = ()
+    number: int | None = None
 
 
 class KeepGap(Struct, frozen=True, kw_only=True):

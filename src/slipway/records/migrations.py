@@ -7,6 +7,7 @@ from msgspec import Struct
 
 from slipway.records.people import Actor
 from slipway.records.record import Record
+from slipway.records.tolerances import within
 
 __all__ = ["Activation", "Comparison", "Gap", "Migration", "Mismatch", "OldKind", "OldModel", "Phase", "Pilot", "Risk"]
 
@@ -184,7 +185,7 @@ class Comparison(Record, frozen=True, kw_only=True, tag="migration_comparison"):
         failed += [f"{self.ours_failed:,} refused here"] if self.ours_failed else []
         told += f" ({', '.join(failed)})" if failed else ""
         if self.scored:
-            told += f"; {self.agreeing:,} agree within {self.tolerance:g} ({self.agreeing / self.scored:.2%})"
+            told += f"; {self.agreeing:,} agree {within(self.tolerance)} ({self.agreeing / self.scored:.2%})"
         if self.ours_ms and self.theirs_ms:
             told += f"; median {self.ours_ms[0]:.1f} ms here, {self.theirs_ms[0]:.1f} ms there"
         return f"{told}. {self.stopped}".strip() if self.stopped else f"{told}."

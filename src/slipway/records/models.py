@@ -12,6 +12,7 @@ from slipway.records.people import Actor
 from slipway.records.record import Record
 from slipway.records.runs import Artifact, CodeVersion, Environment
 from slipway.records.schema import Signature
+from slipway.records.tolerances import ROUNDING, within
 
 if TYPE_CHECKING:
     _Number: TypeAlias = float
@@ -219,12 +220,14 @@ class ImportProof(Struct, frozen=True, kw_only=True):
         rows: Rows that both were asked for.
         recombined: How many of them were drawn column by column, where fewer rows were given than are compared.
         equal: How many got the same bits.
-        rounded: How many differ by rounding only.
+        rounded: How many differ by no more than the tolerance.
         greatest: The greatest difference of any row that both answer.
         apart: How many differ by more, or are refused by the bundle.
         first: The first of these.
         answers: The blob digest of all answers: JSON, a row's name, what was answered before and after.
-        accepted: Why a person took the differing rows, "" where none differs.
+        accepted: Why a person took the differing rows, or a tolerance that is wider than rounding; "" where there is neither.
+        tolerance: How far apart, in shares of the greater of 1 and the answer before, counted as the same; 0 where an
+            older release did not keep it.
     """
 
     door: str
@@ -241,6 +244,7 @@ class ImportProof(Struct, frozen=True, kw_only=True):
     first: tuple[ApartRow, ...] = ()
     answers: str = ""
     accepted: str = ""
+    tolerance: float = 0.0
 
     @property
     def sentence(self) -> str:
@@ -251,7 +255,8 @@ class ImportProof(Struct, frozen=True, kw_only=True):
             return f"{told}all answers equal, bit for bit."
         told += f"{self.equal:,} equal bit for bit"
         if self.rounded:
-            told += f", {self.rounded:,} but for rounding (at most {self.greatest:.1e})"
+            how = "but for rounding" if self.tolerance <= ROUNDING else within(self.tolerance)
+            told += f", {self.rounded:,} {how} (at most {self.greatest:.1e})"
         return f"{told}, {self.apart:,} DIFFER." if self.apart else f"{told}."
 
 

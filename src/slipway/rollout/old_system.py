@@ -34,7 +34,7 @@ class OldSystem:
         timeout: How long it may take for one request: "300ms", "2s"; a minute at most.
         at_once: How many requests are under way at most, shared out among the workers, one each at least.
         sample: The share of the rows that it is asked for, above 0 and at most 1.
-        tolerance: Scores that are no further apart agree.
+        tolerance: Scores that are no further apart agree; a finite number from 0.
         protocol: "json"; or "v2", the Open Inference Protocol, in which one row is one request and each field a tensor:
             its score stands at "outputs.0.data.0".
 
@@ -86,9 +86,11 @@ class OldSystem:
         for what, value, low, high in (
             ("at_once", self.at_once, 1, 64), ("sample", self.sample, 1e-9, 1), ("tolerance", self.tolerance, 0, math.inf),
         ):  # fmt: skip
-            if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+            is_number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            if not is_number or not low <= value <= high:
                 raise InvalidDeclaration(
-                    f"{value!r} is given as {what} of an old system.", why=f"From {low} to {high}."
+                    f"{value!r} is given as {what} of an old system.",
+                    why=f"A number from {low} to {high}." if high < math.inf else f"A finite number from {low}.",
                 )
         _timeout_us(self.timeout)
         self._check_headers(parts.scheme == "https" or parts.hostname in _HERE)

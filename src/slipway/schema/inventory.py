@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import tomllib
 from collections.abc import Iterable
 from typing import Any
@@ -15,10 +14,11 @@ from slipway.errors import InvalidInput, SlipwayError, near
 from slipway.ids import check_name
 from slipway.records.migrations import OldModel
 
-__all__ = ["MOST", "checked", "of_csv", "of_toml", "to_csv"]
+__all__ = ["MOST", "checked", "not_utf8", "of_csv", "of_toml", "to_csv"]
 
 MOST = 1000
 """How many models an inventory may have."""
+_LARGEST = 1e15
 _FIELDS = [field.name for field in msgspec.structs.fields(OldModel)]
 _NUMBERS = ("users", "requests_a_day", "value")
 
@@ -29,18 +29,33 @@ def of_csv(text: str) -> tuple[OldModel, ...]:
     Raises:
         InvalidInput: It has a column that no model has, no name, or a value that cannot be.
     """
-    reader = csv.DictReader(io.StringIO(text.removeprefix("\ufeff")))
-    head = [name.strip() for name in reader.fieldnames or ()]
-    _check_fields(head)
+    if "\ufffd" in text:
+        raise not_utf8("The inventory")
+    reader = csv.reader(io.StringIO(text.removeprefix("\ufeff")))
+    head: list[str] = []
     found = []
-    for row in reader:
-        given: dict[str, Any] = {}
-        for name, value in zip(head, row.values(), strict=False):
-            if isinstance(value, str) and value.strip():
-                given[name] = _number(name, value.strip()) if name in _NUMBERS else value.strip()
-        if given:
-            found.append(given)
+    try:
+        for row in reader:
+            if not head:
+                head = [name.strip() for name in row]
+                _check_head(head)
+            elif given := _given(head, row, reader.line_num):
+                found.append(given)
+    except csv.Error as problem:
+        raise InvalidInput(
+            f"Line {reader.line_num} of the inventory cannot be read: {problem}.", fix="Save it as CSV with commas."
+        ) from problem
     return _models(found)
+
+
+def not_utf8(what: str) -> InvalidInput:
+    """That a text is not UTF-8, as a spreadsheet may write it."""
+    return InvalidInput(
+        f"{what} is not written in UTF-8.",
+        why="Its letters cannot be told from each other.",
+        fix="Save it as UTF-8: in a spreadsheet, as 'CSV UTF-8'.",
+        field="models",
+    )
 
 
 def of_toml(text: str) -> tuple[OldModel, ...]:
@@ -51,12 +66,14 @@ def of_toml(text: str) -> tuple[OldModel, ...]:
     """
     try:
         given = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as problem:
+    except (ValueError, RecursionError) as problem:  # also a number of thousands of digits
         raise InvalidInput(f"The inventory is no TOML: {problem}.", fix="One [[model]] a model.") from problem
     found = given.get("model")
     if not isinstance(found, list):
         raise InvalidInput("The inventory has no [[model]].", fix='Write:  [[model]]  name = "churn"  kind = "pickle"')
     for one in found:
+        if not isinstance(one, dict):
+            raise InvalidInput(f"{one!r} is no model of an inventory.", fix='Write:  [[model]]  name = "churn"')
         _check_fields(one)
     return _models(found)
 
@@ -102,9 +119,37 @@ def checked(models: tuple[OldModel, ...]) -> tuple[OldModel, ...]:
             ) from problem
         for field in _NUMBERS:
             value = getattr(one, field)
-            if not (math.isfinite(value) and value >= 0):
-                raise InvalidInput(f"{one.name!r} has {field} = {value:g}.", fix="Give a number from 0.", field=field)
+            if not 0 <= value <= _LARGEST:
+                raise InvalidInput(
+                    f"{one.name!r} has {field} = {str(value)[:30]}.",
+                    fix=f"Give a number from 0 to {_LARGEST:g}.",
+                    field=field,
+                )
     return tuple(sorted(models, key=lambda one: one.name))
+
+
+def _check_head(head: list[str]) -> None:
+    if len(head) == 1 and ";" in head[0]:
+        raise InvalidInput("The inventory has semicolons between its cells.", fix="Save it as CSV with commas.")
+    _check_fields(head)
+    twice = [name for name in head if head.count(name) > 1]
+    if twice:
+        raise InvalidInput(f"The inventory has two columns {twice[0]!r}.", fix="Leave one of them out.", field=twice[0])
+
+
+def _given(head: list[str], row: list[str], line: int) -> dict[str, Any]:
+    """What a line says, by column."""
+    if any(value.strip() for value in row[len(head) :]):
+        raise InvalidInput(
+            f"Line {line} of the inventory has {len(row)} cells, and its head {len(head)}.",
+            why="What stands beyond the head would be lost.",
+            fix='Put a cell that has commas in quotes, as "Smith, Ada" or "50,000"; or name the column.',
+        )
+    return {
+        name: _number(name, value.strip()) if name in _NUMBERS else value.strip()
+        for name, value in zip(head, row, strict=False)
+        if value.strip()
+    }
 
 
 def _check_fields(given: Iterable[str]) -> None:

@@ -41,6 +41,7 @@ def forms(workspace: Workspace) -> list[Route]:
         return {
             "models": msgspec.to_builtins(of_csv(given.get("inventory", ""))),
             "pilots": _names(given.get("pilots", "")),
+            "number": _number(given.get("number", "")),
         }
 
     def taken(request: Request, given: dict[str, str]) -> dict[str, Any]:
@@ -48,11 +49,12 @@ def forms(workspace: Workspace) -> list[Route]:
         return said | {"due": said["due"] or None}
 
     def opened(request: Request, given: dict[str, str]) -> dict[str, Any]:
+        is_chosen = given.get("to") == "chosen"  # else what the form shows of the last step is not meant
         return {
             "model": given.get("model", ""),
             "to": given.get("to", ""),
-            "users": _names(given.get("users", "")) if given.get("to") == "chosen" else [],
-            "share": _share(given.get("percent", "")),
+            "users": _names(given.get("users", "")) if is_chosen else [],
+            "share": _share(given.get("percent", "")) if is_chosen else 0.0,
             "why": given.get("why", ""),
         }
 
@@ -66,6 +68,10 @@ def forms(workspace: Workspace) -> list[Route]:
 
 def _names(text: str) -> list[str]:
     return [one.strip() for one in text.split(",") if one.strip()]
+
+
+def _number(text: str) -> int | None:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) < 10 else None
 
 
 def _share(percent: str) -> float:

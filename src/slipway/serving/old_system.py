@@ -251,10 +251,16 @@ def scores_in(content: bytes, path: str, rows: int) -> list[float | None]:
     found = list(_walk(json.loads(content), path.split(".") if path else []))
     if len(found) != rows:
         raise _Unreadable(f"{len(found)} scores at {path!r} for {rows} rows")
-    return [
-        float(one) if isinstance(one, int | float) and not isinstance(one, bool) and math.isfinite(one) else None
-        for one in found
-    ]
+    return [_score(one) for one in found]
+
+
+def _score(value: Any) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of hundreds of digits
+        return None
 
 
 def _walk(value: Any, steps: list[str]) -> Iterator[Any]:
