@@ -13,7 +13,7 @@ import redis_here
 from filled_store import BAD_RUN, GOOD_RUN, fill
 from hosts_up import up
 from slipway import errors
-from slipway.cli import COMMANDS, main
+from slipway.cli import _MEANT, COMMANDS, main
 from slipway.cli.exits import exit_code
 from slipway.hosts.project import open_project
 from slipway.ledger import projects
@@ -205,10 +205,36 @@ def test_any_operation_can_be_called_by_name(store: list[str]) -> None:
     assert "FIELD=five" in slipway("api", "runs.search", "five", *store).output
 
 
+def test_what_other_tools_call_a_command_leads_to_one_that_is_there() -> None:
+    for word, told in _MEANT.items():
+        assert word not in COMMANDS
+        for command in told.split(", "):
+            name, *words = command.removeprefix("slipway ").split()
+            group = main.get_command(click.Context(main), name)
+            assert group is not None, command
+            if isinstance(group, click.Group) and words:
+                assert words[0] in group.commands, command
+
+
+def test_an_interrupt_anywhere_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(self: object, context: click.Context, name: str) -> click.Command:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(type(main), "get_command", interrupted)
+    answer = slipway("runs", "list")
+    assert (answer.exit_code, answer.stdout) == (130, "")
+    assert answer.stderr == "Interrupted. What was done stays; say the same again to go on.\n"
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "sentence"),
     [
         (["rnus"], 5, "Did you mean 'runs'?"),
+        (
+            ["status"],
+            5,
+            "You may want: slipway endpoints list, slipway inbox, slipway story. All of them: slipway --help",
+        ),
         (["runs", "lst"], 2, "No such command 'lst'"),
         (["runs", "list", "--nonsense"], 2, "No such option"),
         (["runs", "search", "auc > 0.7"], 2, "Or is it params.auc or tags.auc or metrics.auc?"),

@@ -96,6 +96,21 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "doctor": ("slipway.cli.doctor", "doctor", "Look whether everything that Slipway needs is there."),
 }
 
+_MEANT = {
+    "init": "slipway new",
+    "list": "slipway runs list, slipway models list, slipway endpoints list",
+    "logs": "slipway runs logs RUN, slipway endpoints show NAME",
+    "serve": "slipway deploy",
+    "server": "slipway up",
+    "start": "slipway deploy, slipway up",
+    "status": "slipway endpoints list, slipway inbox, slipway story",
+    "stop": "slipway endpoints stop NAME",
+    "train": "slipway run",
+    "ui": "slipway up",
+}
+"""What words mean that other tools have as commands."""
+_INTERRUPTED = 130
+
 
 class _Commands(click.Group):
     """Imports a command when it is chosen, and ends every failure in a sentence."""
@@ -120,7 +135,10 @@ class _Commands(click.Group):
         if args and args[0] not in COMMANDS and not args[0].startswith("-"):
             from slipway.errors import NotFound, near
 
-            raise NotFound(f"There is no command {args[0]!r}.", fix=near(args[0], COMMANDS, what="commands"))
+            meant = (
+                f"You may want: {_MEANT[args[0]]}." if args[0] in _MEANT else near(args[0], COMMANDS, what="commands")
+            )
+            raise NotFound(f"There is no command {args[0]!r}.", fix=f"{meant} All of them: slipway --help")
         return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
@@ -138,6 +156,9 @@ class _Commands(click.Group):
             from slipway.cli.exits import finish
 
             finish(problem, as_json=ctx.meta["slipway.json"])
+        except KeyboardInterrupt:
+            click.echo("Interrupted. What was done stays; say the same again to go on.", err=True)
+            ctx.exit(_INTERRUPTED)
 
 
 def _print_version(ctx: click.Context, option: click.Parameter, wanted: bool) -> None:

@@ -140,6 +140,8 @@ async def _say_http(request: Request, problem: Exception) -> Response:
         response.headers["allow"] = allowed
         return response
     where = "See /api/v1/openapi.json for the routes." if path.startswith("/api/") else "Begin at the first page: /"
+    if path.startswith("/endpoints/"):
+        where = "An endpoint answers at an address of its own: slipway endpoints list"
     return _answer(request, NotFound(f"There is nothing at {path}.", fix=where))
 
 
