@@ -37,7 +37,9 @@ def logged(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lo
         log = ServerLog(form, lines.append)
         handlers.append(log.handler())
         logging.getLogger().addHandler(handlers[-1])
-        monkeypatch.setattr(server_desk, "make_app", lambda there, reach: make_app(there, reach, log=log))
+        monkeypatch.setattr(
+            server_desk, "make_app", lambda there, reach, figures: make_app(there, reach, figures, log=log)
+        )
         return server_desk.asker(workspace), lines
 
     yield make
