@@ -16,7 +16,6 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
-import xgboost as xgb
 from click.testing import CliRunner
 from onnx import TensorProto, helper
 from sklearn.compose import make_column_transformer
@@ -107,8 +106,10 @@ def test_models_that_know_other_things_of_their_columns(workspace: Workspace, ki
     assert said == (["Left out, because the model does not take them: plan, left"] if kind == "booster" else [])
 
 
+@pytest.mark.full
 @pytest.mark.parametrize("kind", ["XGBRegressor", "XGBRFRegressor", "XGBRanker", "array"])
 def test_estimators_of_xgboost_without_probabilities_are_asked_as_estimators(workspace: Workspace, kind: str) -> None:
+    xgb = pytest.importorskip("xgboost", reason="XGBoost is installed by `make test-all` only")
     numbers = X[["spent", "visits"]]
     made = getattr(xgb, "XGBRegressor" if kind == "array" else kind)(n_estimators=4)
     assert not _is_fitted(made)

@@ -170,7 +170,8 @@ def open_unfinished(root: Path, url: str | None = None, *, upgrade: bool = False
             fix="Let it move: name the database in a section of its own with another folder, and type: "
             "slipway env copy FROM TO; or leave the setting ledger out.",
         )
-    store = plugins.load("ledger", "postgres")(_address(wanted), upgrade=upgrade)
+    address = _address(wanted)  # a URL that does not fit is told where no driver is installed too
+    store = plugins.load("ledger", "postgres")(address, upgrade=upgrade)
     if wanted != kept:
         root.mkdir(parents=True, exist_ok=True)
         write_whole(file, f"{wanted}\n".encode())
@@ -188,7 +189,8 @@ def look_at(url: str) -> int:
         Unavailable: The database cannot be reached.
         BackendError: It cannot have a ledger, or has one of a newer release.
     """
-    return int(plugins.load("ledger", "postgres").look_at(_address(url)))
+    address = _address(url)
+    return int(plugins.load("ledger", "postgres").look_at(address))
 
 
 def _address(url: str) -> Callable[[], str]:
