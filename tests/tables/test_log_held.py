@@ -12,6 +12,7 @@ from polars.testing import assert_frame_equal
 
 from answered_log import AT, AT_US, DAY, answer, label, layout, write
 from slipway.records.predictions import PredictionRow, ShadowRow
+from slipway.rollout.units import log_shares
 from slipway.tables.log_reader import LogReader
 from slipway.tables.log_sampling import is_logged
 
@@ -61,6 +62,13 @@ def test_of_many_rows_a_share_is_held_as_if_no_more_had_been_logged(tmp_path: Pa
     assert_frame_equal(reader.answers_by(AT), sampled.answers_by(AT))
     assert reader.answers_by(AT)["rows"].item() == 4 * held_by(reader)
     assert_frame_equal(reader.latest("a" * 16, 10), sampled.latest("a" * 16, 10))
+
+
+def test_what_a_fallback_answered_is_held_and_counted_by_the_same_share(tmp_path: Path) -> None:
+    write(tmp_path, "predictions", rows_of(MANY, fallback="timeout"))
+    reader = reader_of(tmp_path)
+    assert log_shares(reader.answered()) == {1: 0.25}
+    assert reader.answers_by(AT)["rows"].item() == 4 * held_by(reader)
 
 
 def test_of_recent_rows_a_greater_share_is_held_and_what_is_asked_for_is_even(tmp_path: Path) -> None:

@@ -151,8 +151,15 @@ def requests_of(failed: pl.DataFrame) -> pl.DataFrame:
 
 
 def log_shares(answered: pl.DataFrame) -> dict[int, float]:
-    """The share of the rows that is logged, by revision; failures and what a fallback answered are logged always."""
-    shares = answered.filter(pl.col("fallback") == "").group_by("revision").agg(pl.col("log_share").min())
+    """The share of the rows that is logged, by revision; failures and what a fallback answered are logged always.
+
+    Of a log of which a share is held in memory, what a fallback answered has that share too.
+    """
+    shares = (
+        answered.filter((pl.col("fallback") == "") | (pl.col("log_share") < 1))
+        .group_by("revision")
+        .agg(pl.col("log_share").min())
+    )
     return dict(shares.iter_rows())
 
 

@@ -114,9 +114,8 @@ class LogReader:
         self.release()
         self._since = since
         erased = erased_last(self._folder)
-        if (
-            erased != self._erased or self._is_sparse
-        ):  # what was erased must not live on here; or there is room for more
+        is_changed = erased != self._erased  # what was erased must not live on here
+        if is_changed or self._is_sparse:
             self._begin()
             self._erased = erased
         if (moved := self._held.moved(recent_from)) != self._held:
