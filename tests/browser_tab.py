@@ -13,6 +13,8 @@ from reverse_proxy import proxied
 
 CHROMIUM = shutil.which("chromium")
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs playwright: make test-all installs it")
+# A click returns once the next page is on its way, not when it is there: what it must show is waited for, with `expect`.
+sync_api.expect.set_options(timeout=60_000)
 in_a_browser = [
     pytest.mark.full,
     pytest.mark.skipif(CHROMIUM is None, reason="needs a browser: apt-get install chromium"),

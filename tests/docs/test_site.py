@@ -52,7 +52,7 @@ def test_home_is_one_screen_with_a_picture_and_a_way_for_each_role(site: Path, t
     page.goto((site / "index.html").as_uri())
     assert page.title().startswith("Slipway")
     for role in ("data scientist", "engineer", "business", "governance"):
-        assert page.locator("article td", has_text=role).first.is_visible()
+        sync_api.expect(page.locator("article td", has_text=role).first).to_be_visible()
     picture = page.locator("article img")
     assert picture.evaluate("image => image.complete && image.naturalWidth") > 100
     for width in (1280, 390):
@@ -68,8 +68,8 @@ def test_a_search_finds_a_public_name_and_leads_to_its_signature(site: Path, tab
     page.press("input.sidebar-search", "Enter")
     found = page.locator("ul.search a", has_text="sw.endpoint_of")
     found.first.click()
-    assert page.url.partition("?")[0].partition("#")[0] == (site / "reference/names/endpoints.html").as_uri()
-    assert page.locator("pre", has_text="endpoint_of(").first.is_visible()
+    page.wait_for_url(f"{(site / 'reference/names/endpoints.html').as_uri()}*")
+    sync_api.expect(page.locator("pre", has_text="endpoint_of(").first).to_be_visible()
     assert wrong == []
 
 

@@ -38,16 +38,16 @@ def test_a_person_walks_from_home_to_the_lineage_of_what_serves(page: tuple[obje
     assert isinstance(tab, sync_api.Page)
     tab.goto(address)
     tab.get_by_role("link", name="flights", exact=True).first.click()
-    assert tab.get_by_role("heading", name="Endpoints").is_visible()
+    sync_api.expect(tab.get_by_role("heading", name="Endpoints")).to_be_visible()
     tab.get_by_role("link", name="Models").first.click()
     tab.locator("main a[href$='/models/flight-delays/1']").first.click()
-    assert tab.get_by_role("heading", name="Verdict", exact=True).is_visible()
+    sync_api.expect(tab.get_by_role("heading", name="Verdict", exact=True)).to_be_visible()
     picture = tab.locator("svg.lineage").first
-    assert picture.is_visible()
+    sync_api.expect(picture).to_be_visible()
     assert "bundle" in picture.inner_html()
     tab.get_by_role("link", name="Runs").first.click()
     tab.locator("main a[href*='/runs/']").first.click()
-    assert tab.locator("h1").is_visible()
+    sync_api.expect(tab.locator("h1")).to_be_visible()
     tab.get_by_role("link", name="Tables").first.click()
     tab.get_by_role("link", name="Audit").first.click()
     assert tab.locator("main").inner_text()
@@ -59,11 +59,11 @@ def test_a_business_person_finds_what_retraining_was_worth_and_why(page: tuple[o
     assert isinstance(tab, sync_api.Page)
     tab.goto(address)
     tab.locator("main a[href*='/simulations/']").first.click()
-    assert "69,380 USD" in tab.locator(".lead").inner_text()
-    assert tab.locator(".months tbody tr").count() == 9
-    assert tab.locator("figure svg").count() == 6
+    sync_api.expect(tab.locator(".lead")).to_contain_text("69,380 USD")
+    sync_api.expect(tab.locator(".months tbody tr")).to_have_count(9)
+    sync_api.expect(tab.locator("figure svg")).to_have_count(6)
     tab.get_by_role("link", name="promote 1").click()
-    assert tab.locator(".story li").count() == 1
+    sync_api.expect(tab.locator(".story li")).to_have_count(1)
     tab.get_by_role("link", name="roll-out", exact=True).first.click()
     assert "/endpoints/flight-delays#rollout-ro1" in tab.url
     assert wrong == []
@@ -76,15 +76,15 @@ def test_a_person_compares_two_runs_and_looks_at_a_picture(page: tuple[object, s
     for box in tab.get_by_role("checkbox").all():
         box.check()
     tab.get_by_role("button", name="Compare the chosen").click()
-    assert tab.get_by_role("heading", name="2 runs beside each other").is_visible()
-    assert tab.locator("svg.parallel, svg.scatter").count() == 2
+    sync_api.expect(tab.get_by_role("heading", name="2 runs beside each other")).to_be_visible()
+    sync_api.expect(tab.locator("svg.parallel, svg.scatter")).to_have_count(2)
     tab.locator(f"main a[href$='/runs/{GOOD_RUN}']").first.click()
-    assert tab.locator(".curves figure svg").count() == 3
+    sync_api.expect(tab.locator(".curves figure svg")).to_have_count(3)
     picture = tab.locator(".gallery img")
     picture.scroll_into_view_if_needed()
-    sync_api.expect(picture).to_have_js_property("naturalWidth", 24, timeout=60_000)
+    sync_api.expect(picture).to_have_js_property("naturalWidth", 24)
     picture.click()
-    assert tab.get_by_role("heading", name="plots/roc.png").is_visible()
+    sync_api.expect(tab.get_by_role("heading", name="plots/roc.png")).to_be_visible()
     assert wrong == []
 
 
@@ -92,7 +92,7 @@ def test_nothing_that_somebody_stored_runs(page: tuple[object, str, list[str]]) 
     tab, address, wrong = page
     assert isinstance(tab, sync_api.Page)
     tab.set_content(PAGE.decode())
-    sync_api.expect(tab).to_have_title(BROKEN_IN, timeout=60_000)  # this browser would run it
+    sync_api.expect(tab).to_have_title(BROKEN_IN)  # this browser would run it
     wrong.clear()
     for name in FILES:
         tab.goto(f"{address}/{RUN}/artifact?name={quote(name)}")
@@ -137,10 +137,10 @@ def test_below_a_path_of_a_proxy_all_is_reached_and_forms_come_back(workspace: W
         tab.get_by_role("link", name="nightly").first.click()
         tab.get_by_role("button", name="Pause").click()
         assert tab.url == f"{address}/projects/flights/schedules/nightly"
-        assert tab.get_by_text("paused").first.is_visible()
+        sync_api.expect(tab.get_by_text("paused").first).to_be_visible()
         for title in ("Tables", "Runs", "Models", "Incidents", "Audit"):
             tab.get_by_role("link", name=title, exact=True).click()
-            assert tab.locator("h1").is_visible()
+            sync_api.expect(tab.locator("h1")).to_be_visible()
         assert wrong == []
 
 
@@ -151,9 +151,9 @@ def test_a_schedule_is_paused_and_resumed_by_its_buttons(page: tuple[object, str
     tab.get_by_role("link", name="Schedules").click()
     tab.get_by_role("link", name="nightly").click()
     tab.get_by_role("button", name="Pause").click()
-    assert "pressed on the page" in tab.locator("main").inner_text()
+    sync_api.expect(tab.locator("main")).to_contain_text("pressed on the page")
     tab.get_by_role("button", name="Resume").click()
-    assert tab.get_by_role("button", name="Pause").is_visible()
+    sync_api.expect(tab.get_by_role("button", name="Pause")).to_be_visible()
     assert wrong == []
 
 
@@ -180,17 +180,17 @@ def test_an_owner_reads_and_signs_a_contract_and_signs_again_what_changed(worksp
         tab.get_by_role("link", name="Inbox").click()
         tab.get_by_role("link", name=re.compile("cost of delays")).click()
         main = tab.locator("main")
-        assert "nobody signed it" in main.inner_text()
-        assert "a false negative costs 5" in main.inner_text()
+        sync_api.expect(main).to_contain_text("nobody signed it")
+        sync_api.expect(main).to_contain_text("a false negative costs 5")
         tab.get_by_label("A comment").fill("as agreed on Monday")
         tab.get_by_role("button", name="Sign it as it stands").click()
-        assert "signed by grace" in main.inner_text()
+        sync_api.expect(main).to_contain_text("signed by grace")
         drafted(dataclasses.replace(COSTS, guard=0.1))
         tab.reload()
-        assert "void" in main.inner_text()
-        assert "It may get worse than before by up to 0.05 USD" in main.inner_text()
+        sync_api.expect(main).to_contain_text("void")
+        sync_api.expect(main).to_contain_text("It may get worse than before by up to 0.05 USD")
         tab.get_by_role("button", name="Sign it as it stands").click()
-        assert "signed by grace" in main.inner_text()
+        sync_api.expect(main).to_contain_text("signed by grace")
         _stands(workspace, people, "refuted")
         for path in (
             "contracts/cost-of-delays",
@@ -237,7 +237,7 @@ def test_a_data_scientist_goes_from_the_heat_map_to_what_served(workspace: Works
         tab.goto(f"{address}/projects/flights")
         tab.get_by_role("link", name="Monitoring").first.click()
         tab.locator("main").get_by_role("link", name="flight-delays", exact=True).click()
-        assert tab.get_by_role("heading", name="Do the inputs look as they used to?").is_visible()
+        sync_api.expect(tab.get_by_role("heading", name="Do the inputs look as they used to?")).to_be_visible()
         tab.get_by_role("link", name="7 days").click()
         tab.wait_for_url(re.compile("period=7d"))
         cell = tab.get_by_role("row", name=re.compile("^distance")).get_by_role("link", name="D", exact=True).last
@@ -245,11 +245,11 @@ def test_a_data_scientist_goes_from_the_heat_map_to_what_served(workspace: Works
         cell.focus()
         tab.keyboard.press("Enter")
         tab.wait_for_url(re.compile("monitoring/column"))
-        assert tab.get_by_role("heading", name="Five questions").is_visible()
-        assert tab.locator("figure svg.shares").is_visible()
+        sync_api.expect(tab.get_by_role("heading", name="Five questions")).to_be_visible()
+        sync_api.expect(tab.locator("figure svg.shares")).to_be_visible()
         tab.get_by_role("link", name=re.compile("broken feed")).click()
-        assert tab.get_by_role("heading", name="From alarm to outcome").is_visible()
-        assert tab.locator(".timeline li.alarm").count() == 1
+        sync_api.expect(tab.get_by_role("heading", name="From alarm to outcome")).to_be_visible()
+        sync_api.expect(tab.locator(".timeline li.alarm")).to_have_count(1)
         tab.get_by_role("link", name="what served when").click()
         tab.wait_for_url(re.compile("/served$"))
         assert wrong == []

@@ -39,13 +39,13 @@ def test_who_has_a_link_reads_one_page_and_gets_nowhere_else(workspace: Workspac
         tab.on("console", lambda message: wrong.append(message.text) if message.type == "error" else None)
         tab.on("request", lambda sent: None if sent.url.startswith((address, "data:")) else wrong.append(sent.url))
         tab.goto(link)
-        assert tab.get_by_role("heading", name="flight-delays", exact=True).is_visible()
-        assert tab.get_by_role("heading", name="Why it may be trusted").is_visible()
-        assert tab.locator("figure svg").count() == 1
+        sync_api.expect(tab.get_by_role("heading", name="flight-delays", exact=True)).to_be_visible()
+        sync_api.expect(tab.get_by_role("heading", name="Why it may be trusted")).to_be_visible()
+        sync_api.expect(tab.locator("figure svg")).to_have_count(1)
         assert FORBIDDEN.findall(words_of(tab.content())) == []
         assert tab.evaluate("document.documentElement.scrollWidth") == 400
         assert [one.get_attribute("href") for one in tab.get_by_role("link").all()] == [f"{link[len(address) :]}/pdf"]
-        assert tab.locator("form, button, input, script").count() == 0
+        sync_api.expect(tab.locator("form, button, input, script")).to_have_count(0)
         with tab.expect_download() as started:
             tab.get_by_role("link", name="As a PDF").click()
         assert Path(started.value.path()).read_bytes().startswith(b"%PDF")
@@ -58,5 +58,5 @@ def test_who_has_a_link_reads_one_page_and_gets_nowhere_else(workspace: Workspac
         owner.get_by_text("End the link for the board").click()
         owner.get_by_role("button", name="End it").click()
         tab.goto(link)
-        assert tab.get_by_role("heading", name="This link shows nothing").is_visible()
-        assert tab.get_by_role("link").count() == 0
+        sync_api.expect(tab.get_by_role("heading", name="This link shows nothing")).to_be_visible()
+        sync_api.expect(tab.get_by_role("link")).to_have_count(0)

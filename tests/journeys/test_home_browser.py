@@ -67,11 +67,11 @@ def test_each_role_begins_with_its_own_work(people: People, name: str) -> None:
         if act in ("contracts", "incidents"):
             tab.locator(f".needs a.act[href*='/{act}/']").first.click()
             assert f"/{act}/" in tab.url
-            assert tab.locator("h1").is_visible()
+            sync_api.expect(tab.locator("h1")).to_be_visible()
         tab.set_viewport_size({"width": 1600, "height": 900})
         for path in ("executions", "people", "settings", "projects/flights/executions"):
             tab.goto(f"{address}/{path}")
-            assert tab.locator("h1").is_visible(), path
+            sync_api.expect(tab.locator("h1")).to_be_visible()
         assert wrong == []
 
 
@@ -85,7 +85,7 @@ def test_an_admin_lets_somebody_in_by_the_page(people: People) -> None:
         form.get_by_label("Role").select_option("data engineer")
         form.get_by_role("button", name="Let them in").click()
         row = tab.locator("tr", has=tab.get_by_role("cell", name="ben", exact=True))
-        assert "data engineer" in row.inner_text()
+        sync_api.expect(row).to_contain_text("data engineer")
         tab.set_viewport_size({"width": 400, "height": 900})
         for path in ("people", "settings", "executions", "projects/flights/audit"):
             tab.goto(f"{address}/{path}")

@@ -65,10 +65,10 @@ def test_from_a_run_to_production_in_at_most_five_clicks(hand: tuple[Hand, str])
     someone.click("link", f"Take {NAME} 1 to production")
     someone.click("button", "Deploy to test")
     someone.click("button", "Promote to prod")
-    assert "nobody gave their word" in tab.locator("#live-way").inner_text()
+    sync_api.expect(tab.locator("#live-way")).to_contain_text("nobody gave their word")
     someone.click("button", f"Approve {NAME} 1 for prod")
     someone.click("button", "Go on to prod")
-    assert "These bytes went all the way: they are in prod." in tab.locator("#live-way").inner_text()
+    sync_api.expect(tab.locator("#live-way")).to_contain_text("These bytes went all the way: they are in prod.")
     assert someone.clicks == 5
 
 
@@ -85,7 +85,7 @@ def test_a_prediction_is_tried_and_what_serves_is_taken_back_with_a_reason(
         tab.goto(f"{home}/models/{NAME}/{number}")
         someone.click("button", "What would the gate say?")
         someone.click("button", f"Deploy {NAME} {number} to {NAME}")
-    assert tab.get_by_label("In short").get_by_role("link", name=f"{NAME} 2").is_visible()
+    sync_api.expect(tab.get_by_label("In short").get_by_role("link", name=f"{NAME} 2")).to_be_visible()
 
     someone.click("link", "Try a prediction")
     for name, value in ROW.items():
@@ -95,11 +95,11 @@ def test_a_prediction_is_tried_and_what_serves_is_taken_back_with_a_reason(
     assert f"{NAME} 2, revision 2" in answer.inner_text()
     assert "ms" in answer.inner_text()
     tab.get_by_text("The answer as JSON").click()
-    assert '"predictions"' in tab.locator("pre").inner_text()
+    sync_api.expect(tab.locator("pre")).to_contain_text('"predictions"')
 
     tab.goto(f"{home}/endpoints/{NAME}")
     someone.click("link", "Roll back")
-    assert "It equals revision 1." in tab.locator("main").inner_text()
+    sync_api.expect(tab.locator("main")).to_contain_text("It equals revision 1.")
     tab.get_by_label("Why").fill("the callers of <b>today</b> complained")
     someone.click("button", f"Roll back {NAME} to {NAME} 1")
     told = tab.locator("#did").inner_text()
