@@ -119,6 +119,16 @@ def as_dict(row: ShadowRow) -> dict[str, object]:
     return {name: getattr(row, name) for name in row.__struct_fields__}
 
 
+def test_none_of_what_came_last_may_be_held(tmp_path: Path) -> None:
+    write(tmp_path, "predictions", rows_of(MANY))
+    reader = reader_of(tmp_path)
+    before, share = held_by(reader), reader.share()
+    name = next(name for name in map(str, range(1000)) if not is_logged(name, share))
+    write(tmp_path, "predictions", [answer(name, 9)])
+    reader.refresh(layout)
+    assert (held_by(reader), reader.answered(AT + 8.5 * DAY).height) == (before, 0)
+
+
 def test_few_keys_are_held_whole(tmp_path: Path) -> None:
     write(tmp_path, "predictions", [answer(f"p{i}", i / MANY, key=f"k{i % 900}") for i in range(MANY)])
     assert reader_of(tmp_path).share() == 1.0

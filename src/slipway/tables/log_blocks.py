@@ -70,7 +70,9 @@ class Blocks:
         self._loose: list[_Block] = []
 
     def append(self, frame: pl.DataFrame) -> None:
-        """Add rows."""
+        """Add rows, or none: where a share of a log is held, it may be none of what came."""
+        if not frame.height:
+            return
         self._loose.append(_Block(frame))
         rows = sum(block.frame.height for block in self._loose)
         if rows >= _BLOCK_ROWS or len(self._loose) > _LOOSE_FRAMES:
@@ -91,9 +93,7 @@ class Blocks:
             first = frame.head(max(left, 0))
             left -= frame.height
             gone.append(first.filter(wanted))
-            rest = pl.concat([first.filter(~wanted), frame.tail(frame.height - first.height)])
-            if rest.height:
-                self.append(rest)
+            self.append(pl.concat([first.filter(~wanted), frame.tail(frame.height - first.height)]))
         return pl.concat(gone)
 
     def frames(self) -> list[pl.DataFrame]:
