@@ -71,12 +71,13 @@ def find(name: str, path: str = "") -> Distribution | None:
         path: The one folder to look in, "" for all where this process's distributions are; see `installed`.
     """
     places = (path,) if path else _places(tuple(sys.path))
-    return _named(name, tuple((place, _changed(place)) for place in places))
+    found = (_named(name, place, _changed(place)) for place in places)
+    return next((one for one in found if one is not None), None)
 
 
-@lru_cache(maxsize=4096)
-def _named(name: str, places: tuple[tuple[str, int], ...]) -> Distribution | None:
-    return next(iter(distributions(name=name, path=[place for place, _ in places])), None)
+@lru_cache(maxsize=16_384)
+def _named(name: str, place: str, changed: int) -> Distribution | None:
+    return next(iter(distributions(name=name, path=[place])), None)
 
 
 def installed() -> list[Distribution]:
@@ -85,12 +86,12 @@ def installed() -> list[Distribution]:
     What a library carries inside itself and puts on the path when it is imported, as Ray does with colorama and psutil,
     is of that library's version: whether it was imported before this is asked must not change the answer.
     """
-    return list(_those(tuple((place, _changed(place)) for place in _places(tuple(sys.path)))))
+    return [one for place in _places(tuple(sys.path)) for one in _those(place, _changed(place))]
 
 
-@lru_cache(maxsize=4)
-def _those(places: tuple[tuple[str, int], ...]) -> tuple[Distribution, ...]:
-    return tuple(distributions(path=[place for place, _ in places]))
+@lru_cache(maxsize=64)  # a folder each: the one of a project changes often, that of the libraries seldom
+def _those(place: str, changed: int) -> tuple[Distribution, ...]:
+    return tuple(distributions(path=[place]))
 
 
 def _changed(place: str) -> int:
