@@ -119,6 +119,24 @@ def test_what_never_counts_is_reported() -> None:
     )
 
 
+def test_values_below_a_step_of_the_grid_are_reported() -> None:
+    rates = [0.0, -0.0, None, float("nan"), 2.0**-20, 1e-8, -7e-7]
+    rows = [{"id": n, "known_at": fh.START, "origin": "EWR", "delay": rate} for n, rate in enumerate(rates)]
+    events = pl.DataFrame(rows, schema=fh.EVENT_SCHEMA)
+    labels = pl.DataFrame([{"key": 1, "at": fh.START, "origin": "EWR"}], schema=fh.LABEL_SCHEMA)
+
+    def said(scale: int | None) -> tuple[str, ...]:
+        features = FeatureSet(declared(mean=w.mean("delay", "1h", scale=scale)))
+        spec = build_spec(features, fh.REQUEST, fh.tables(events), str)
+        return compute(spec, labels, "at", History(events={"events": events}), {}).notes
+
+    assert said(None) == (
+        "Values of events.delay below a step of the grid 1/1048576, which count as 0 or as a step (a greater scale= keeps "
+        "them): 2.",
+    )
+    assert said(2**40) == ()
+
+
 def test_a_history_without_the_table_or_column_is_a_sentence() -> None:
     labels = pl.DataFrame(schema=fh.LABEL_SCHEMA)
     with pytest.raises(InvalidInput, match=r"no table 'events'.*Did you mean 'event'"):
