@@ -96,7 +96,9 @@ def test_windows_that_do_not_fit_their_table_are_sentences(
 
 
 def test_key_and_request_must_have_one_type() -> None:
-    with pytest.raises(InvalidDeclaration, match="takes 'origin' as string, and it comes as int"):
+    with pytest.raises(
+        InvalidDeclaration, match=r"as string, and it comes as int.*Convert the column in one of the two"
+    ):
         build_spec(FeatureSet(declared()), {"origin": "int"}, fh.tables(pl.DataFrame(schema=fh.EVENT_SCHEMA)), str)
 
 
