@@ -75,7 +75,7 @@ NOON = datetime(2020, 1, 1, 12)
     ],
 )
 def test_a_pandas_column_is_not_changed_into_the_kind_of_its_first_value(values: list[Any], words: str) -> None:
-    with pytest.raises(InvalidInput, match=f"The column 'x' holds {words}"):
+    with pytest.raises(InvalidInput, match=f"the column 'x' holds {words}"):
         frame_of(pd.DataFrame({"x": pd.Series(values, dtype=object)}))
 
 

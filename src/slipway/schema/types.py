@@ -89,29 +89,31 @@ def frame_of(value: Any, what: str = "The value") -> pl.DataFrame:
     if isinstance(value, pl.LazyFrame):
         return value.collect()
     if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
+        if mixed := _mixture(value):
+            raise _unreadable(what, mixed)
         try:
-            _check_kinds(value)
             return _from_pandas(value)
         except (TypeError, ValueError, OverflowError, NotImplementedError, pl.exceptions.PolarsError) as problem:
-            raise InvalidInput(
-                f"{what} is a pandas DataFrame that cannot be read as columns of one type each: {problem}.",
-                fix="Convert columns that mix types, or whose type no table has, first: for example "
-                "`frame['code'].astype(str)`, or `pd.to_datetime(frame['at'], utc=True)`.",
-            ) from problem
+            raise _unreadable(what, problem) from problem
     raise InvalidInput(
         f"{what} is a {type(value).__module__}.{type(value).__qualname__}.",
         why="A Polars LazyFrame or DataFrame, or a pandas DataFrame, is expected.",
     )
 
 
-def _check_kinds(frame: Any) -> None:
-    """Refuse mixtures that Arrow takes for the kind of the first value, and changes the others without a word.
+def _unreadable(what: str, problem: object) -> InvalidInput:
+    return InvalidInput(
+        f"{what} is a pandas DataFrame that cannot be read as columns of one type each: {problem}.",
+        fix="Convert columns that mix types, or whose type no table has, first: for example `frame['code'].astype(str)`, "
+        "or `pd.to_datetime(frame['at'], utc=True)`.",
+    )
+
+
+def _mixture(frame: Any) -> str:
+    """A column that mixes what Arrow takes for the kind of the first value, changing the others without a word; "" for none.
 
     Among dates it cuts the time of day off datetimes, among instants it takes wall times for UTC, among durations it takes
     numbers for microseconds.
-
-    Raises:
-        TypeError: A column mixes them.
     """
     for place, name in enumerate(frame.columns):
         column = frame.iloc[:, place]
@@ -119,7 +121,8 @@ def _check_kinds(frame: Any) -> None:
             continue
         kinds = sorted(set(map(_kind, column.dropna())))
         if len(kinds) > 1:
-            raise TypeError(f"The column {str(name)!r} holds {' and '.join(kinds)}")
+            return f"the column {str(name)!r} holds {' and '.join(kinds)}"
+    return ""
 
 
 _TAKEN_FOR_ITS_FIRST = (date, timedelta, bytes)
