@@ -263,6 +263,16 @@ def test_results_keep_to_their_type(kind: type, good: Any, bad: Any) -> None:
         resolve([[False]], fh.START)
 
 
+def test_an_instant_without_its_time_zone_is_told_what_it_lacks() -> None:
+    def made(pick: bool) -> datetime:
+        return datetime(2013, 1, 1)
+
+    resolve = build_resolver(spec_of(feature(made), request={"pick": "bool"}), {"made": made})
+    with pytest.raises(StepFailed) as caught:
+        resolve([[True]], fh.START)
+    assert "replace(tzinfo=UTC)" in caught.value.fix
+
+
 def test_a_missing_function_or_a_short_row_is_a_sentence() -> None:
     spec = spec_of(is_cold, request={"temp": "float", "limit": "float"})
     with pytest.raises(InvalidInput, match="no function for the feature 'is_cold'"):

@@ -96,7 +96,9 @@ def test_windows_that_do_not_fit_their_table_are_sentences(
 
 
 def test_key_and_request_must_have_one_type() -> None:
-    with pytest.raises(InvalidDeclaration, match="takes 'origin' as string, and it comes as int"):
+    with pytest.raises(
+        InvalidDeclaration, match=r"as string, and it comes as int.*Convert the column in one of the two"
+    ):
         build_spec(FeatureSet(declared()), {"origin": "int"}, fh.tables(pl.DataFrame(schema=fh.EVENT_SCHEMA)), str)
 
 
@@ -117,6 +119,24 @@ def test_what_never_counts_is_reported() -> None:
         "Rows of events without its key, which never count: 1.",
         "Values of events.delay beyond 64 bits on the grid 1/1048576, which do not count: 1.",
     )
+
+
+def test_values_below_a_step_of_the_grid_are_reported() -> None:
+    rates = [0.0, -0.0, None, float("nan"), 2.0**-20, 1e-8, -7e-7]
+    rows = [{"id": n, "known_at": fh.START, "origin": "EWR", "delay": rate} for n, rate in enumerate(rates)]
+    events = pl.DataFrame(rows, schema=fh.EVENT_SCHEMA)
+    labels = pl.DataFrame([{"key": 1, "at": fh.START, "origin": "EWR"}], schema=fh.LABEL_SCHEMA)
+
+    def said(scale: int | None) -> tuple[str, ...]:
+        features = FeatureSet(declared(mean=w.mean("delay", "1h", scale=scale)))
+        spec = build_spec(features, fh.REQUEST, fh.tables(events), str)
+        return compute(spec, labels, "at", History(events={"events": events}), {}).notes
+
+    assert said(None) == (
+        "Values of events.delay below a step of the grid 1/1048576, which count as 0 or as a step (a greater scale= keeps "
+        "them): 2.",
+    )
+    assert said(2**40) == ()
 
 
 def test_a_history_without_the_table_or_column_is_a_sentence() -> None:

@@ -453,3 +453,9 @@ def test_in_the_trash_it_is_theirs_still(home: Path) -> None:
         on_demand.restore(home, settings(home), "try")
     with pytest.raises(Denied, match=r"environments\.destroy"):
         on_demand.destroy(home, settings(home), "try", is_final=True)
+
+
+def test_what_fails_in_a_lasting_store_is_told_without_the_mark_that_it_lacks(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="mine") as caught, using(tmp_path):
+        raise ValueError("mine")
+    assert caught.value.__context__ is None

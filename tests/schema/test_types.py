@@ -1,4 +1,5 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta, timezone
+from typing import Any
 
 import pandas as pd
 import polars as pl
@@ -58,3 +59,41 @@ def test_what_is_no_frame_is_named() -> None:
 def test_a_pandas_column_of_mixed_types_is_refused() -> None:
     with pytest.raises(InvalidInput, match="one type each"):
         frame_of(pd.DataFrame({"x": pd.Series([1, "a", object()], dtype=object)}))
+
+
+NOON = datetime(2020, 1, 1, 12)
+
+
+@pytest.mark.parametrize(
+    ("values", "words"),
+    [
+        ([date(2020, 1, 1), NOON], "dates and datetimes without a time zone"),
+        ([date(2020, 1, 1), None, NOON.replace(tzinfo=UTC)], "dates and datetimes with a time zone"),
+        ([NOON, pd.NaT, NOON.replace(tzinfo=UTC)], "datetimes with a time zone and datetimes without a time zone"),
+        ([timedelta(1), 5], "durations and values of int"),
+        ([b"a", "b"], "bytes and values of str"),
+    ],
+)
+def test_a_pandas_column_is_not_changed_into_the_kind_of_its_first_value(values: list[Any], words: str) -> None:
+    with pytest.raises(InvalidInput, match=f"the column 'x' holds {words}"):
+        frame_of(pd.DataFrame({"x": pd.Series(values, dtype=object)}))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        [date(2020, 1, 1), None, pd.NaT, pd.NA],
+        [NOON, pd.Timestamp(NOON), None],
+        [pd.Timestamp("2020-01-01T00:00Z"), NOON.astimezone(timezone(timedelta(hours=5)))],
+        [timedelta(1), pd.Timedelta(1, "h"), None],
+    ],
+)
+def test_a_pandas_column_of_one_kind_and_gaps_is_read(values: list[Any]) -> None:
+    frame = frame_of(pd.DataFrame({"x": pd.Series(values, dtype=object)}))
+    assert frame["x"].to_list() == [None if pd.isna(value) else value for value in values]
+
+
+@pytest.mark.parametrize("values", [pd.Series([2**70, 1], dtype=object), pd.Series([1 + 2j])])
+def test_a_pandas_column_of_a_type_that_no_table_has_is_refused(values: Any) -> None:
+    with pytest.raises(InvalidInput, match="one type each"):
+        frame_of(pd.DataFrame({"x": values}))

@@ -95,6 +95,7 @@ SPEC = FeatureSetSpec(
             aggregates=(
                 Aggregate(name="delay", kind="mean", column="dep_delay", width_us=1),
                 Aggregate(name="seats", kind="sum", column="seats", width_us=1, integer=True),
+                Aggregate(name="night", kind="mean", column="at_night", width_us=1, integer=True, type="bool"),
                 Aggregate(name="seen", kind="count", column="", width_us=1),
                 Aggregate(name="several", kind="approx_distinct", column="carrier", width_us=1, type="string"),
             ),
@@ -112,7 +113,7 @@ SPEC = FeatureSetSpec(
     ),
 )
 EVENT = {"flight_id": 1, "origin": "JFK", "known_at": "2013-04-01T00:00:00Z", "dep_delay": 2.5, "seats": 100, "x": []}
-EVENT["carrier"] = "UA"
+EVENT |= {"carrier": "UA", "at_night": True}
 WEATHER = {"origin": "JFK", "observed_at": "2013-04-01T00:00:00Z", "wind": None}
 
 
@@ -164,6 +165,11 @@ def test_pushed_rows_go_to_the_online_store_and_to_the_log(desk: Desk, stored: l
         ({"carrier": ["UA"]}, "rows[1].carrier"),
         ({"seats": 2**64}, "rows[1].seats"),
         ({"seats": -(10**30)}, "rows[1].seats"),
+        ({"seats": "100"}, "rows[1].seats"),
+        ({"seats": [100]}, "rows[1].seats"),
+        ({"at_night": 2}, "rows[1].at_night"),  # it would count as two
+        ({"at_night": 0.5}, "rows[1].at_night"),
+        ({"at_night": "true"}, "rows[1].at_night"),
         ({"flight_id": 2**63}, "rows[1].flight_id"),
         ({"x": [2**64]}, "rows[1]"),  # no feature reads it, but the log keeps it
     ],
@@ -174,6 +180,17 @@ def test_a_push_of_wrong_types_is_422_and_nothing_is_stored(
     answer = desk.ask("POST", EVENTS, json={"source": "flights", "rows": [EVENT, {**EVENT, **change}]})
     assert error_of(answer, 422)["field"] == field
     assert (stored, desk.events) == ([], [])
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"at_night": False}, {"at_night": 1}, {"at_night": 0.0}, {"at_night": None}, {"seats": 3.0}, {"seats": None}],
+)
+def test_a_push_may_write_numbers_and_truth_values_as_others_do(
+    desk: Desk, stored: list[Any], change: dict[str, Any]
+) -> None:
+    answer = desk.ask("POST", EVENTS, json={"source": "flights", "rows": [{**EVENT, **change}]})
+    assert answer.json()["accepted"] == 1
 
 
 @pytest.mark.parametrize(
@@ -236,3 +253,10 @@ def test_a_push_must_name_what_it_is_for(desk: Desk, body: dict[str, Any], field
     found = error_of(desk.ask("POST", EVENTS, json=body), 422)
     assert found["field"] == field
     assert said in found["fix"]
+
+
+@pytest.mark.parametrize("named", [{"source": "weather"}, {"view": "flights"}])
+def test_a_view_that_is_pushed_as_a_table_is_told_apart(desk: Desk, stored: list[Any], named: dict[str, str]) -> None:
+    found = error_of(desk.ask("POST", EVENTS, json={**named, "rows": []}), 422)
+    (name,) = named.values()
+    assert found["fix"] == f'Send {{"{"view" if name == "weather" else "source"}": "{name}", "rows": [...]}}.'

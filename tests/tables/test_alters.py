@@ -1,4 +1,6 @@
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
 
 import polars as pl
 import pytest
@@ -143,3 +145,32 @@ def test_a_surprise_names_the_command_that_helps(workspace: Workspace) -> None:
             append(workspace, "t", surprise)
         assert fix in caught.value.fix
     assert append(workspace, "t", frame.with_columns(x=pl.lit(0.5))).rows == 4
+
+
+def test_a_surprise_names_no_command_that_would_be_refused(workspace: Workspace) -> None:
+    overwrite(workspace, "t", pl.DataFrame({"x": [0.5]}))
+    with pytest.raises(InvalidInput, match="would not be the same") as caught:
+        append(workspace, "t", pl.DataFrame({"x": [2**53 + 1]}))
+    assert caught.value.fix == "Cast the column, or overwrite the table to change its types."
+
+
+@pytest.mark.parametrize(
+    ("kept", "fits", "loses"),
+    [
+        ([Decimal("1.10")], [Decimal("1.2"), None], [Decimal("1.234")]),
+        ([Decimal("1.10")], [0.5, None], [0.125]),
+        ([timedelta(seconds=1)], [timedelta(seconds=2)], [timedelta(microseconds=1)]),
+        ([[1, 2]], [[1.0, None], None], [[1.5]]),
+        ([{"a": 1}], [{"a": 2.0}], [{"a": 2.5}]),
+    ],
+)
+def test_an_appended_value_is_not_rounded(
+    workspace: Workspace, kept: list[Any], fits: list[Any], loses: list[Any]
+) -> None:
+    rows = pl.DataFrame({"x": kept})
+    coarse = rows.with_columns(pl.col("x").dt.cast_time_unit("ms")) if rows["x"].dtype == pl.Duration else rows
+    overwrite(workspace, "t", coarse)
+    with pytest.raises(InvalidInput, match="a value would not be the same afterwards"):
+        append(workspace, "t", pl.DataFrame({"x": loses}))
+    append(workspace, "t", pl.DataFrame({"x": fits}))
+    assert read(workspace, "t").collect()["x"].to_list() == kept + fits

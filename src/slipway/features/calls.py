@@ -100,11 +100,14 @@ def _failed(scalar: Scalar, row: int, arguments: tuple[Any, ...], error: Excepti
 
 
 def _misfit(scalar: Scalar, row: int, value: Any) -> StepFailed:
+    fix = "Convert the result in the function, or change its annotation."
+    if scalar.returns == "datetime" and isinstance(value, datetime):
+        fix = "An instant has a time zone: give it the one that is meant, as in value.replace(tzinfo=UTC)."
     return StepFailed(
         f"The feature {scalar.name!r} returned {value!r} ({type(value).__name__}) on row {row}; "
         f"it is declared to return {scalar.returns}.",
         step=scalar.name,
-        fix="Convert the result in the function, or change its annotation.",
+        fix=fix,
     )
 
 

@@ -373,14 +373,22 @@ def known_events(windows: Windows, source: pl.DataFrame, notes: Notes) -> pl.Dat
         if missing:
             notes[f"Rows of {windows.source} without {words}, which never count"] += missing
     for cell, column in zip(cells, stream.columns, strict=True):
-        if column.coding != "grid":
-            continue
-        values = source[column.name]
-        beyond = int((values.cast(pl.Float64).is_finite() & rows[cell].is_null()).sum() or 0)
-        if beyond:
-            name = f"{windows.source}.{column.name}"
-            notes[f"Values of {name} beyond 64 bits on the grid 1/{column.scale}, which do not count"] += beyond
+        if column.coding == "grid":
+            notes.update(_off_grid(windows.source, column, source[column.name], rows[cell]))
     return rows.drop_nulls([*windows.by, EVENT_TIME, _ID])
+
+
+def _off_grid(source: str, column: StreamColumn, values: pl.Series, cells: pl.Series) -> Notes:
+    """The values that a column's grid does not hold: those beyond its end, and those smaller than its step."""
+    numbers, name, grid = values.cast(pl.Float64), f"{source}.{column.name}", f"the grid 1/{column.scale}"
+    notes: Notes = Counter()
+    if beyond := int((numbers.is_finite() & cells.is_null()).sum() or 0):
+        notes[f"Values of {name} beyond 64 bits on {grid}, which do not count"] += beyond
+    if small := int(((numbers != 0) & (numbers.abs() * float(column.scale) < 1)).sum() or 0):
+        notes[
+            f"Values of {name} below a step of {grid}, which count as 0 or as a step (a greater scale= keeps them)"
+        ] += small
+    return notes
 
 
 def _cells(stream: Stream) -> list[str]:

@@ -356,7 +356,9 @@ def _check(given: FieldType, needed: FieldType, name: str, where: str) -> None:
     raise InvalidDeclaration(
         f"{where[0].upper()}{where[1:]} takes {name!r} as {needed}, and it comes as {given}.",
         why="Offline and online must see the same type.",
-        fix=f"Annotate the argument as {given}, or convert the column in the table.",
+        fix=f"Annotate the argument as {given}, or convert the column in the table."
+        if where.startswith("the feature ") and not where.startswith("the feature view ")
+        else "Convert the column in one of the two tables.",
     )
 
 

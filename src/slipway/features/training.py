@@ -20,6 +20,7 @@ from slipway.features.column_lineage import REQUEST, columns_of_features
 from slipway.features.definitions import keep_definitions
 from slipway.features.examples import check_examples
 from slipway.features.offline import History, in_plain_types
+from slipway.features.own_label import check_own_label
 from slipway.features.scalar_columns import proven_twins
 from slipway.features.scalars import Feature
 from slipway.features.sets import FeatureSet
@@ -51,6 +52,10 @@ __all__ = [
     "training_batches",
     "training_set",
 ]
+
+
+_LOOKED_AT = 1000
+"""Of how many rows at once a few are looked for, to ask views whether they tell labels."""
 
 
 class PinnedTables:
@@ -412,6 +417,8 @@ def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
     spare = spare_bytes(opened)
     rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features), spare))
     choice = rows.count()
+    few = Chosen(made, tables.read(asked.table), height, asked, batch_rows=_LOOKED_AT)
+    check_own_label(made, work.features.views, tables, asked, few(tables.read(asked.table).collect_schema().names()))
     for line in choice.sentences(asked):
         opened.say(line)
     if is_frame:

@@ -167,6 +167,14 @@ def _check_columns(made: FeatureSetSpec, schema: Mapping[str, pl.DataType], aske
                 fix="Correct the name.",
                 field=column,
             )
+    if label in others:
+        what = "the column of the decision times" if label == asked.at else "a column of the key"
+        raise InvalidInput(
+            f"The label {label!r} is also {what} of {table!r}.",
+            why="It identifies or dates a row, and is known at the decision.",
+            fix="Name the column that holds the outcome: label='...'.",
+            field=label,
+        )
     features = {feature.name for feature in made.features}
     requests = {field.name for field in made.request}
     if label in features | requests:

@@ -32,12 +32,13 @@ def using(store: Path, *, name: str = "") -> Iterator[None]:
     Raises:
         NotFound: That environment's store is gone, or was taken away just now.
     """
-    try:
+    mark = None
+    with suppress(FileNotFoundError, NotADirectoryError):
         mark = os.open(store / MARK, os.O_RDONLY | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError):
+    if mark is None:
         if name:
-            raise _gone(store, name) from None
-        yield
+            raise _gone(store, name)
+        yield  # where no error is being handled: what fails in the block would be told as its consequence
         return
     try:
         fcntl.flock(mark, fcntl.LOCK_SH)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
 from typing import Any
 
 import polars as pl
@@ -88,16 +89,51 @@ def frame_of(value: Any, what: str = "The value") -> pl.DataFrame:
     if isinstance(value, pl.LazyFrame):
         return value.collect()
     if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
+        if mixed := _mixture(value):
+            raise _unreadable(what, mixed)
         try:
             return _from_pandas(value)
-        except (TypeError, ValueError, pl.exceptions.PolarsError) as problem:
-            raise InvalidInput(
-                f"{what} is a pandas DataFrame that cannot be read as columns of one type each: {problem}.",
-                fix="Convert columns that mix types first, for example `frame['code'].astype(str)`.",
-            ) from problem
+        except (TypeError, ValueError, OverflowError, NotImplementedError, pl.exceptions.PolarsError) as problem:
+            raise _unreadable(what, problem) from problem
     raise InvalidInput(
         f"{what} is a {type(value).__module__}.{type(value).__qualname__}.",
         why="A Polars LazyFrame or DataFrame, or a pandas DataFrame, is expected.",
+    )
+
+
+def _unreadable(what: str, problem: object) -> InvalidInput:
+    return InvalidInput(
+        f"{what} is a pandas DataFrame that cannot be read as columns of one type each: {problem}.",
+        fix="Convert columns that mix types, or whose type no table has, first: for example `frame['code'].astype(str)`, "
+        "or `pd.to_datetime(frame['at'], utc=True)`.",
+    )
+
+
+def _mixture(frame: Any) -> str:
+    """A column that mixes what Arrow takes for the kind of the first value, changing the others without a word; "" for none.
+
+    Among dates it cuts the time of day off datetimes, among instants it takes wall times for UTC, among durations it takes
+    numbers for microseconds.
+    """
+    for place, name in enumerate(frame.columns):
+        column = frame.iloc[:, place]
+        if column.dtype != object or not any(issubclass(kind, _TAKEN_FOR_ITS_FIRST) for kind in set(map(type, column))):
+            continue
+        kinds = sorted(set(map(_kind, column.dropna())))
+        if len(kinds) > 1:
+            return f"the column {str(name)!r} holds {' and '.join(kinds)}"
+    return ""
+
+
+_TAKEN_FOR_ITS_FIRST = (date, timedelta, bytes)
+
+
+def _kind(value: Any) -> str:
+    if isinstance(value, datetime):
+        return "datetimes without a time zone" if value.tzinfo is None else "datetimes with a time zone"
+    kinds = {date: "dates", timedelta: "durations", bytes: "bytes"}
+    return next(
+        (words for kind, words in kinds.items() if isinstance(value, kind)), f"values of {type(value).__name__}"
     )
 
 

@@ -16,7 +16,7 @@ from msgspec import DecodeError, Meta, Struct, ValidationError
 from slipway.errors import InvalidInput, near
 from slipway.records.schema import Field, FieldType
 
-__all__ = ["Request", "RequestDecoder", "check_field_names", "decoder"]
+__all__ = ["Request", "RequestDecoder", "check_field_names", "decoder", "shown"]
 
 _Instant = Annotated[datetime, Meta(tz=True)]
 
@@ -152,7 +152,7 @@ class RequestDecoder:
                 fix=near(quoted[1], self._fields, what="fields"),
                 field=f"{path}.{quoted[1]}",
             )
-        return InvalidInput(f"{path} is {_shown(row)}.", why="A row is an object.", fix=self._example(), field=path)
+        return InvalidInput(f"{path} is {shown(row)}.", why="A row is an object.", fix=self._example(), field=path)
 
     def _not_json(self, body: bytes, problem: Exception) -> InvalidInput:
         if isinstance(problem, RecursionError):
@@ -179,7 +179,7 @@ class RequestDecoder:
             said = f"The body has a field {quoted[1]!r}."
             why = 'Only "rows" and "at" are known there.'
             return InvalidInput(said, why=why, fix=f'Send {{"rows": [{{...}}]}}. {self._example()}', field=quoted[1])
-        said = f"{path or 'The body'} is {_shown(given[path] if path else given)}."
+        said = f"{path or 'The body'} is {shown(given[path] if path else given)}."
         if "required field" in what:
             said = 'The body has no "rows".'
         return InvalidInput(said, why='Expected {"rows": [{...}]}.', fix=self._example(), field=path or "rows")
@@ -257,7 +257,7 @@ def _wrong_value(field: Field, path: str, value: Any, what: str) -> InvalidInput
     elif field.type == "int" and isinstance(value, float) and value.is_integer():
         fix = f"Send it as {value:.0f}."
     return InvalidInput(
-        f"{path} is {_shown(value)}{', an instant without a time zone' if without_zone else ''}.",
+        f"{path} is {shown(value)}{', an instant without a time zone' if without_zone else ''}.",
         why=f"Expected {_expected(field)}.",
         fix=fix,
         field=path,
@@ -268,7 +268,8 @@ def _expected(field: Field) -> str:
     return _WORDS[field.type] + (" or null" if field.nullable else "")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """A value of JSON in words: what it is, and as it is written, shortened."""
     kinds = {dict: "an object", list: "an array", str: "the string ", type(None): "null"}
     kind = kinds.get(type(value), "")
     if isinstance(value, dict | list) or value is None:

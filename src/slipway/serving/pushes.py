@@ -182,6 +182,13 @@ def find_check(body: EventsBody, active: Active) -> tuple[Literal["source", "vie
     kind: Literal["source", "view"] = "source" if body.source else "view"
     name, known = (body.source, active.sources) if body.source else (body.view, active.views)
     if name not in known:
+        if name in (active.views if body.source else active.sources):
+            other = "view" if body.source else "source"
+            raise InvalidInput(
+                f"{name!r} is a {other} of this endpoint's features, and the push names it as a {kind}.",
+                fix=f'Send {{"{other}": "{name}", "rows": [...]}}.',
+                field=kind,
+            )
         raise InvalidInput(
             f"This endpoint's features read no {kind} {name!r}.", fix=near(name, known, what=f"{kind}s"), field=kind
         )

@@ -22,11 +22,11 @@ from slipway.schema.frame_digests import FrameDigests, of_blocks
 from slipway.schema.types import field_type
 from slipway.tables.catalog import head, manifest_of, words
 from slipway.tables.commits import Draft, Origin, again_on_conflict, commit
-from slipway.tables.conform import check_columns_named
+from slipway.tables.conform import check_columns_named, is_wider
 from slipway.tables.part_cache import part_folder
 from slipway.tables.scans import file_columns, greatest, scan_parts, schema_of
 
-__all__ = ["TYPES", "alter", "alter_table", "is_wider"]
+__all__ = ["TYPES", "alter", "alter_table"]
 
 TYPES: dict[str, pl.DataType] = {
     "bool": pl.Boolean(),
@@ -42,9 +42,6 @@ TYPES: dict[str, pl.DataType] = {
     "duration": pl.Duration("us"),
 }
 """What a column may be added as or widened to, by the name that is typed."""
-
-_WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64)
-_UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
 
 def alter(
@@ -190,24 +187,6 @@ def _widened(table: str, name: str, dtype: pl.DataType, widen: dict[str, str]) -
             field=name,
         )
     return wider
-
-
-def is_wider(narrow: pl.DataType, wide: pl.DataType) -> bool:
-    """Whether a type holds every value of another."""
-    if isinstance(narrow, pl.Null):
-        return True
-    kind, wider = type(narrow), type(wide)
-    for family in (_WHOLE, _UNSIGNED):
-        if kind in family and wider in family:
-            return family.index(wider) >= family.index(kind)
-    if kind in _UNSIGNED and wider in _WHOLE:
-        return _WHOLE.index(wider) > _UNSIGNED.index(kind)
-    exact = {pl.Float64: (pl.Float32, *_WHOLE[:3], *_UNSIGNED[:3]), pl.Float32: (*_WHOLE[:2], *_UNSIGNED[:2])}
-    if wider in exact:
-        return kind in exact[wider]
-    if wider is pl.String:
-        return isinstance(narrow, pl.Categorical | pl.Enum)
-    return kind is pl.Date and wider is pl.Datetime
 
 
 def _type(table: str, name: str, word: str) -> pl.DataType:

@@ -10,9 +10,11 @@ from slipway.errors import InvalidInput, near
 from slipway.ids import check_name
 from slipway.schema.types import field_type
 
-__all__ = ["check_columns_named", "check_declared", "conformed"]
+__all__ = ["check_columns_named", "check_declared", "conformed", "is_wider"]
 
 _OWN = "slipway "
+_WHOLE = (pl.Int8, pl.Int16, pl.Int32, pl.Int64)
+_UNSIGNED = (pl.UInt8, pl.UInt16, pl.UInt32, pl.UInt64)
 
 
 def check_declared(table: str, schema: pl.Schema, key: tuple[str, ...], time: str) -> None:
@@ -95,6 +97,24 @@ def conformed(table: str, frame: pl.DataFrame, schema: pl.Schema) -> pl.DataFram
     return fitting
 
 
+def is_wider(narrow: pl.DataType, wide: pl.DataType) -> bool:
+    """Whether a type holds every value of another."""
+    if isinstance(narrow, pl.Null):
+        return True
+    kind, wider = type(narrow), type(wide)
+    for family in (_WHOLE, _UNSIGNED):
+        if kind in family and wider in family:
+            return family.index(wider) >= family.index(kind)
+    if kind in _UNSIGNED and wider in _WHOLE:
+        return _WHOLE.index(wider) > _UNSIGNED.index(kind)
+    exact = {pl.Float64: (pl.Float32, *_WHOLE[:3], *_UNSIGNED[:3]), pl.Float32: (*_WHOLE[:2], *_UNSIGNED[:2])}
+    if wider in exact:
+        return kind in exact[wider]
+    if wider is pl.String:
+        return isinstance(narrow, pl.Categorical | pl.Enum)
+    return kind is pl.Date and wider is pl.Datetime
+
+
 def _check_names(table: str, names: Sequence[str], schema: pl.Schema) -> None:
     unknown = [name for name in names if name not in schema]
     missing = [name for name in schema if name not in names]
@@ -122,6 +142,8 @@ def _misfit(table: str, name: str, given: pl.DataType, wanted: pl.DataType, deta
             _differ(table, name, given, wanted), why=f"Casting it fails: {detail}.", fix=f"{cast}.", field=name
         )
     wider = {pl.Int64: "int64", pl.Float64: "float64", pl.Datetime: "datetime"}.get(type(given))
+    if not is_wider(wanted, given):
+        wider = None
     widen = f", or widen the table's column: `slipway data alter {table} --widen {name}:{wider}`" if wider else ""
     return InvalidInput(
         _differ(table, name, given, wanted),
@@ -155,9 +177,11 @@ def _may_lose(given: pl.DataType, wanted: pl.DataType) -> bool:
         return True
     if given.is_numeric() and wanted.is_float():
         return given != pl.Float32 or wanted != pl.Float64
+    if isinstance(wanted, pl.Decimal) or given.is_nested():  # Polars rounds to the scale, and cuts inside lists
+        return True
     if isinstance(given, pl.Datetime) and isinstance(wanted, pl.Date):
         return True
-    if isinstance(given, pl.Datetime) and isinstance(wanted, pl.Datetime):
+    if isinstance(given, pl.Datetime | pl.Duration) and isinstance(wanted, type(given)):
         return given.time_unit != wanted.time_unit
     return field_type(given) != field_type(wanted)
 

@@ -13,8 +13,8 @@ from slipway.ports.workspace import Workspace
 from slipway.records.table_changes import ColumnChange, RowChange, TableDiff
 from slipway.records.tables import Manifest, Part, TableVersion
 from slipway.schema.dtypes import dtype_of
-from slipway.tables.alters import is_wider
 from slipway.tables.catalog import manifest_of, words
+from slipway.tables.conform import is_wider
 from slipway.tables.part_cache import part_folder
 from slipway.tables.personal import MASK, Personal, check_readable
 from slipway.tables.resolve import Version, resolve
