@@ -97,3 +97,9 @@ def test_a_pandas_column_of_one_kind_and_gaps_is_read(values: list[Any]) -> None
 def test_a_pandas_column_of_a_type_that_no_table_has_is_refused(values: Any) -> None:
     with pytest.raises(InvalidInput, match="one type each"):
         frame_of(pd.DataFrame({"x": values}))
+
+
+def test_two_pandas_columns_of_one_name_are_told_by_it() -> None:
+    with pytest.raises(InvalidInput, match="with two columns 'v'") as caught:
+        frame_of(pd.DataFrame([[1, 2, 3]], columns=["id", "v", "v"]))
+    assert caught.value.fix.startswith("Rename or drop one")

@@ -82,13 +82,19 @@ def frame_of(value: Any, what: str = "The value") -> pl.DataFrame:
         what: Names the value in the error: "What flights() returned".
 
     Raises:
-        InvalidInput: It is no frame, or a pandas column mixes types.
+        InvalidInput: It is no frame, or a pandas column mixes types or has another's name.
     """
     if isinstance(value, pl.DataFrame):
         return value
     if isinstance(value, pl.LazyFrame):
         return value.collect()
     if type(value).__module__.partition(".")[0] == "pandas" and type(value).__name__ == "DataFrame":
+        if not value.columns.is_unique:
+            twice = str(value.columns[value.columns.duplicated()][0])
+            raise InvalidInput(
+                f"{what} is a pandas DataFrame with two columns {twice!r}.",
+                fix="Rename or drop one: frame.columns lists them in their order.",
+            )
         if mixed := _mixture(value):
             raise _unreadable(what, mixed)
         try:
