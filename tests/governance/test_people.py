@@ -148,9 +148,14 @@ def test_scopes_and_a_project_limit_a_token(workspace: Workspace, admin: Do) -> 
         doing(reader)("trash.keep", days=3)
     with pytest.raises(Denied, match="cannot make another"):
         doing(known_by(workspace, token_of(admin, "ada", scopes=["tokens.own"])))("tokens.add")
+    admin("projects.add", name="tickets")
     elsewhere = known_by(workspace, token_of(admin, "ada", only="tickets"))
     with pytest.raises(Denied):
         doing(elsewhere)("runs.search")
+    with pytest.raises(Denied, match="for tickets alone cannot make another"):
+        doing(elsewhere)("tokens.add")
+    with pytest.raises(NotFound, match="tickets"):
+        admin("tokens.add", name="ada", only="tickts")
     with pytest.raises(InvalidInput, match="no scope"):
         admin("tokens.add", scopes=["runs.fly"], name="ada")
     with pytest.raises(InvalidInput, match="366"):
