@@ -68,6 +68,8 @@ def test_who_cannot_be_known_is_said(admin: Do) -> None:
         ({"name": "eve", "roles": ["member"]}, InvalidInput, "no role"),
         ({"name": "eve", "roles": ["admin"], "project": "flihgts"}, NotFound, "flights"),
         ({"name": "eve", "account": "ada-s"}, Conflict, "ada's"),
+        ({"name": "eve", "email": "eve@example.org\r\nBcc: all@example.org"}, InvalidInput, "no address"),
+        ({"name": "eve", "email": "Eve <eve@example.org>"}, InvalidInput, "no address"),
         (
             {"name": "eve", "roles": ["governance", "ml engineer"]},
             InvalidInput,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
@@ -34,6 +36,7 @@ __all__ = [
 
 _MOST = 10_000
 _ADMIN = RoleGrant("admin")
+_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>,;@]+@[^\s\x00-\x1f\x7f<>,;@]+")
 
 
 def list_people(workspace: Workspace, request: Empty) -> People:
@@ -217,6 +220,12 @@ def _told(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person)
 
 def _check(tx: WriteTransaction, person: Person) -> None:
     """What must hold of somebody who is to be kept."""
+    if person.email and not _ADDRESS.fullmatch(person.email):
+        raise InvalidInput(
+            f"{person.email[:100]!r} is no address to write to.",
+            fix="Give one alone, without a name: --email grace@example.org",
+            field="email",
+        )
     for one in person.grants:
         if one.role not in ROLES or one.role == MEMBER:
             names = [role for role in ROLES if role != MEMBER]
