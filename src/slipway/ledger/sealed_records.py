@@ -22,14 +22,16 @@ from slipway.records.loop import StandingApproval
 from slipway.records.people import Person
 from slipway.records.record import Entry, Record
 
-__all__ = ["KEPT", "kept", "verify"]
+__all__ = ["DECIDING", "KEPT", "kept", "verify"]
 
 KEPT = "kept"
 """The field of an event's body that holds what `kept` gives."""
 _LINKED = ("approval", "verdict")  # to the bundle that they are about
-_DECIDING: tuple[type[Record], ...] = (
+DECIDING: tuple[type[Record], ...] = (
     Approval, BreakGlass, ContractSignature, Floor, Person, StandingApproval, Verdict,
 )  # fmt: skip
+"""The sorts of which each record is told by an event that says how it was kept."""
+
 _BATCH = 1000
 
 
@@ -64,7 +66,7 @@ def verify(store: LedgerStore) -> int:
                     why="It was changed in the database, beside Slipway.",
                     fix="Restore the ledger from a backup; keep the damaged one.",
                 )
-        for record_type in _DECIDING:
+        for record_type in DECIDING:
             _check_told(tx, record_type, newest)
         return len(newest)
 
