@@ -119,7 +119,7 @@ READS: list[tuple[list[str], str, list[str]]] = [
     (["rollout", "status", "flight-delays"], "rollouts.get", ["canary at 50 %, since 2013-12-22 03:00", "flight-delays 4", "not worse"]),
     (["rollout", "status", "flight-delays", "--id", "ro2"], "rollouts.get", ["stopped 2013-06-21 03:00", "worse in shadow"]),
     (["audit", "list"], "audit.list", ["models.register"]),
-    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 2 events could be: slipway audit seal"]),
+    (["audit", "verify"], "audit.verify", ["Nothing is sealed yet, 6 events could be: slipway audit seal"]),
 ]  # fmt: skip
 
 

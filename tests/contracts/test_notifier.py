@@ -94,6 +94,13 @@ class TestMail(NotifierSuite):
         outcome = self.make(Path()).send(MESSAGE._replace(to=()), lambda: None)
         assert (outcome.state, "no address is known" in outcome.problem) == ("refused", True)
 
+    @pytest.mark.parametrize(
+        "odd", ["gräce@example.org", "grace@exämple.org", "a@b\r\nBcc: c@d", "a@b\0", "x", "<a@b>"]
+    )
+    def test_an_address_that_mail_cannot_have_is_said_and_nobody_asked(self, odd: str) -> None:
+        outcome = self.make(Path()).send(MESSAGE._replace(to=(*MESSAGE.to, odd)), lambda: None)
+        assert (outcome.state, repr(odd) in outcome.problem, self.server.to) == ("refused", True, [])
+
     def test_a_certificate_that_is_not_believed_is_given_no_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SSL_CERT_FILE")
         assert self.make(Path()).send(MESSAGE, lambda: None).state == "later"

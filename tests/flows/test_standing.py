@@ -27,7 +27,7 @@ from slipway.operations.table import operation
 from slipway.ports.runner import RESULT_FILE
 from slipway.records.gates import Verdict
 from slipway.records.loop import Retraining, StandingApproval
-from slipway.records.people import Actor
+from slipway.records.people import Actor, Identity, RoleGrant
 from slipway.records.tasks import PipelineAnswer
 from slipway.serving.callers import CallerCounts
 
@@ -230,6 +230,14 @@ def test_who_may_give_their_word_ahead_of_time(retraining: Desk, role: str, may:
             pass
     assert done == may
     assert call(someone, operation("projects.list"), Empty()).projects
+
+
+def test_nobody_gives_their_word_in_a_role_that_is_not_theirs(retraining: Desk) -> None:
+    grants = (RoleGrant("business owner"),)
+    grace = dataclasses.replace(retraining.workspace, actor=GRACE, identity=Identity(name="grace", grants=grants))
+    with pytest.raises(Denied, match="cannot speak as governance"):
+        stand(grace, Stand(endpoint=NAME, until=JULY, role="governance"))
+    assert stand(grace, Stand(endpoint=NAME, until=JULY, role="business owner")).approval.role == "business owner"
 
 
 def came_of(desk: Desk, **more: Any) -> tuple[str, str]:

@@ -60,9 +60,13 @@ def test_what_cannot(people: People, about: str, words: str) -> None:
 
 
 def test_who_may_not_see_a_thing_neither_reads_nor_writes_about_it(people: People) -> None:
-    for name, fields in (("comments.list", {}), ("comments.add", {"text": "x"})):
-        with pytest.raises(Denied, match=r"runs\.read"):
-            people.do("sam", name, about=RUN, **fields)
+    for about, right in ((RUN, r"runs\.read"), ("incident:i1", r"incidents\.read")):
+        for name, fields in (("comments.list", {}), ("comments.add", {"text": "x"})):
+            with pytest.raises(Denied, match=right):
+                people.do("sam", name, about=about, **fields)
+    said = people.do("dan", "comments.add", about="incident:i1", text="The pager woke @sam for it.")
+    assert "may not see" in said.unheard[0]
+    assert "incident" not in people.do("sam", "comments.all").kinds
     assert people.do("sam", "comments.add", about="model:flight-delays:1", text="It answers slowly.")
 
 

@@ -68,6 +68,8 @@ def test_who_cannot_be_known_is_said(admin: Do) -> None:
         ({"name": "eve", "roles": ["member"]}, InvalidInput, "no role"),
         ({"name": "eve", "roles": ["admin"], "project": "flihgts"}, NotFound, "flights"),
         ({"name": "eve", "account": "ada-s"}, Conflict, "ada's"),
+        ({"name": "eve", "email": "eve@example.org\r\nBcc: all@example.org"}, InvalidInput, "no address"),
+        ({"name": "eve", "email": "Eve <eve@example.org>"}, InvalidInput, "no address"),
         (
             {"name": "eve", "roles": ["governance", "ml engineer"]},
             InvalidInput,
@@ -148,9 +150,14 @@ def test_scopes_and_a_project_limit_a_token(workspace: Workspace, admin: Do) -> 
         doing(reader)("trash.keep", days=3)
     with pytest.raises(Denied, match="cannot make another"):
         doing(known_by(workspace, token_of(admin, "ada", scopes=["tokens.own"])))("tokens.add")
+    admin("projects.add", name="tickets")
     elsewhere = known_by(workspace, token_of(admin, "ada", only="tickets"))
     with pytest.raises(Denied):
         doing(elsewhere)("runs.search")
+    with pytest.raises(Denied, match="for tickets alone cannot make another"):
+        doing(elsewhere)("tokens.add")
+    with pytest.raises(NotFound, match="tickets"):
+        admin("tokens.add", name="ada", only="tickts")
     with pytest.raises(InvalidInput, match="no scope"):
         admin("tokens.add", scopes=["runs.fly"], name="ada")
     with pytest.raises(InvalidInput, match="366"):

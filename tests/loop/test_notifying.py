@@ -1,7 +1,7 @@
 """From the outbox to people: one message an occasion and channel, whoever looks, however often, and whoever is away."""
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 
 import httpx
@@ -12,11 +12,13 @@ import pytest
 import postgres_here
 from incident_desk import broken, deliveries, incidents, later, monitor, notifications, shows, verbs
 from slipway.backends.clocks import SimulatedClock
+from slipway.backends.console_notifier import ConsoleNotifier
 from slipway.flows.incident_answers import delivered
 from slipway.governance import channels, raci
 from slipway.ledger import entries
 from slipway.loop import escalations
 from slipway.loop.notifying import route, send, send_due
+from slipway.ports.notifier import Message
 from slipway.ports.workspace import Workspace
 from slipway.records.monitors import Cause
 from slipway.records.notifications import ChannelSettings, Delivery, NotifySettings
@@ -119,6 +121,25 @@ def test_each_channel_has_one_message_and_the_mail_goes_to_who_is_responsible(
     assert {f"<{one.id}@example.org>" for one in deliveries(workspace) if one.name == "mail"} == {letter["Message-ID"]}
     assert [one.state for one in deliveries(workspace)] == ["sent", "sent"]
     assert verbs(workspace).count("notifications.sent") == 2
+
+
+@pytest.mark.parametrize(("is_handed", "state"), [(False, "due"), (True, "uncertain")])
+def test_a_channel_that_fails_as_nobody_foresaw_keeps_no_other_message_back(
+    workspace: Workspace, hook: Receiver, monkeypatch: pytest.MonkeyPatch, is_handed: bool, state: str
+) -> None:
+    def fails(self: ConsoleNotifier, message: Message, handing_over: Callable[[], None]) -> None:
+        if is_handed:
+            handing_over()
+        raise ValueError("not foreseen")
+
+    monkeypatch.setattr(ConsoleNotifier, "send", fails)
+    use(workspace, console=ChannelSettings(kind="console"), hook=posted(hook))
+    shows(workspace, DRIFT, broken())
+    assert told(workspace) == 1
+    assert {one.name: (one.state, one.problem) for one in deliveries(workspace)} == {
+        "console": (state, "The channel 'console' failed: ValueError: not foreseen"),
+        "hook": ("sent", ""),
+    }
 
 
 def test_without_channels_nothing_leaves_and_nothing_piles_up(workspace: Workspace, mail: MailServer) -> None:

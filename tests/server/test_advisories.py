@@ -148,6 +148,20 @@ def test_no_route_reads_or_writes_a_file_that_a_client_names(desk: Desk, workspa
     assert secret.read_bytes() == SECRET
 
 
+@pytest.mark.parametrize("text", ["../../../outside", "../outside", "a/b", "a\0b", "{}"])
+def test_no_name_of_an_endpoint_is_a_way_to_another_folder(desk: Desk, workspace: Workspace, text: str) -> None:
+    fill(workspace)
+    for method, path, body in native_requests():
+        if method == "POST" and any(
+            f"/{noun}/" in path for noun in ("abtests", "endpoints", "retrainings", "rollouts")
+        ):
+            for field in ("endpoint", "name"):
+                if field in body:
+                    answer = send(desk, (method, path, {**body, field: text}))
+                    assert 400 <= answer.status_code < 500, (path, answer.text)
+    assert [one for one in workspace.root.parent.rglob("*") if one.name in ("deploy.lock", "outside", "b")] == []
+
+
 ADDRESSES = [
     "http://127.0.0.1:9/latest/meta-data",
     "https://evil.example/x",

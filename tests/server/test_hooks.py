@@ -116,6 +116,7 @@ def test_a_signature_holds_for_its_body_alone(hooked: Hooked) -> None:
         (b'{"params": [1]}', {}, 422, "The request's params are a list"),
         (b"[1]", {}, 422, "no JSON object"),
         (b"{", {}, 422, "no JSON object"),
+        (b'{"params": "\xff"}', {}, 422, "no JSON object"),
         (b"{" + b'"a":{' * 100_000, {}, 422, "no JSON object"),
         (b"x" * (LARGEST_BODY + 1), {}, 413, "more than 1,048,576 bytes"),
         (b"payload=1", {"content_type": "application/x-www-form-urlencoded"}, 400, "A hook takes JSON."),

@@ -104,6 +104,13 @@ def test_a_body_that_is_no_json_object_is_a_400(desk: Desk, declared: Declared) 
     assert "takes JSON" in form.json()["message"]
 
 
+@pytest.mark.parametrize("body", [b'{"name":"\xff"}', b'{"name":5,"tags":null,"artifact_location":"\xff"}'])
+def test_a_text_that_is_not_utf_8_is_a_400(desk: Desk, body: bytes) -> None:
+    json = {"content-type": "application/json"}
+    answer = desk.ask("POST", "/api/2.0/mlflow/experiments/create", content=body, headers=json)
+    assert (answer.status_code, answer.json()["error_code"]) == (400, "INVALID_PARAMETER_VALUE")
+
+
 @pytest.mark.parametrize("declared", [one for one in ROUTES if "{" in one.values[0].path])
 def test_no_part_of_a_path_makes_a_route_fail(desk: Desk, declared: Declared) -> None:
     for segment in ("..", "%2e%2e", "%00", "a%00b", "%2f", "%5c", "%23", "%3f", "%25", "x" * 5000, "%0a", "é"):

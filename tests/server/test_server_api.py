@@ -94,6 +94,7 @@ def test_several_projects_are_kept_apart(ask: Ask, workspace: Workspace) -> None
         ("POST", f"{HOME}/models/alias", {}, 422, "", "missing required field `name`"),
         ("POST", f"{HOME}/models/alias", {"content": b"{", "headers": JSON}, 400, "", "not JSON"),
         ("POST", f"{HOME}/models/alias", {"content": b"\xff\xfe", "headers": JSON}, 400, "", "not JSON"),
+        ("POST", f"{HOME}/models/alias", {"content": b'{"name":"\xff"}', "headers": JSON}, 400, "", "not JSON"),
         ("POST", f"{HOME}/models/alias", {"content": b"[1]", "headers": JSON}, 400, "", "not a JSON object"),
         ("POST", f"{HOME}/models/alias", {"content": b"name=x"}, 400, "", "Content-Type: application/json"),
         ("POST", f"{HOME}/models/alias", {"data": {"name": "x"}}, 400, "", "Content-Type: application/json"),

@@ -25,6 +25,7 @@ __all__ = ["MailNotifier"]
 
 _WITHIN_S = 15.0
 _PORTS = {"tls": 465, "starttls": 587, "none": 25}
+_ADDRESS = re.compile(r"[!-;=?-~]+@[!-;=?-~]+")  # RFC 5321 without SMTPUTF8: what stands between < and > in a command
 _BREAKS = re.compile(r"[\x00-\x1f\x7f\u0085\u2028\u2029]+")
 
 
@@ -47,6 +48,12 @@ class MailNotifier:
         """See `Notifier.send`."""
         if not message.to:
             return Outcome("refused", "There is nobody to write to: no address is known of the people that it is for.")
+        odd = next((address for address in message.to if not _ADDRESS.fullmatch(address)), None)
+        if odd is not None:
+            told = (
+                f"{odd!r} is no address to which mail goes: name@domain in ASCII (a domain's other letters as xn--...)."
+            )
+            return Outcome("refused", f"{told} Mend it: slipway people change NAME --email ..., or in slipway.toml")
         is_handed = False
 
         def handed() -> None:

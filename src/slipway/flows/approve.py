@@ -4,13 +4,12 @@ from datetime import timedelta
 from typing import Literal, cast
 
 from slipway.errors import Denied, InvalidInput, near
-from slipway.governance.raci import check_speaks
+from slipway.governance.raci import check_holds, check_speaks
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
 from slipway.ledger.sealed_records import kept
 from slipway.models import registry
 from slipway.operations.governance import Grant, Granted
-from slipway.operations.permissions import ROLES
 from slipway.ports.workspace import Workspace
 from slipway.records.gates import Approval
 from slipway.records.models import ModelVersion
@@ -94,12 +93,7 @@ def _check_giver(workspace: Workspace, version: ModelVersion, request: Grant) ->
         )
     if request.decision == "approved":  # against a model anybody with the right may speak
         check_speaks(workspace, request.role)
-    if workspace.identity is not None and request.role in ROLES and request.role not in giver.roles:
-        raise Denied(
-            f"{giver.name} cannot speak as {request.role}.",
-            why=f"They hold: {', '.join(giver.roles) or 'no role here'}.",
-            fix=f"Ask somebody who is {request.role}: slipway people list",
-        )
+    check_holds(workspace, request.role)
 
 
 def approvals_of(workspace: Workspace, bundle: str) -> list[Approval]:

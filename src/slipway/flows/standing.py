@@ -10,7 +10,7 @@ import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound
 from slipway.flows.judging import declared_endpoint
-from slipway.governance.raci import check_speaks
+from slipway.governance.raci import check_holds, check_speaks
 from slipway.hashing import fingerprint
 from slipway.ids import new_id
 from slipway.ledger import entries, events, lineage
@@ -54,9 +54,10 @@ def stand(workspace: Workspace, request: Stand) -> Standing:
     Raises:
         Conflict: The endpoint declares no retraining: there is no policy to approve.
         InvalidInput: The date has no time zone, or has passed.
-        Denied: Whoever asks is not who slipway.toml makes accountable.
+        Denied: Whoever asks does not hold the role, or is not who slipway.toml makes accountable.
     """
     check_speaks(workspace, request.role)
+    check_holds(workspace, request.role)
     declared = declared_endpoint(workspace, request.endpoint)
     if declared.retrain is None:
         raise Conflict(

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from slipway.errors import Conflict, NotFound
 from slipway.flows.endpoints import folder_of, revision_of
+from slipway.ids import check_name
 from slipway.ports.workspace import Workspace
 
 __all__ = ["check_seen", "turn"]
@@ -28,9 +29,12 @@ def turn(workspace: Workspace, name: str, *, within_s: float = _TURN_WITHIN_S) -
         within_s: How long to wait for somebody else's change.
 
     Raises:
+        InvalidInput: No endpoint can have that name.
         Conflict: Somebody else holds it all that time.
     """
-    folder = folder_of(workspace, name)
+    folder = folder_of(
+        workspace, check_name(name, "endpoint")
+    )  # it is made before the ledger is asked for the endpoint
     folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + within_s
     with (folder / _TURN_FILE).open("a+") as file:

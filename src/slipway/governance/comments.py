@@ -55,7 +55,7 @@ RIGHTS_OF = {
     "run": "runs.read",
     "model": "models.read",
     "verdict": "models.read",
-    "incident": "endpoints.read",
+    "incident": "incidents.read",
     "table": "tables.read",
 }
 """The right that seeing a thing needs, and so what was said of it, by the first part of how it is written."""

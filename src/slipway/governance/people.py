@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import msgspec
 
 from slipway.errors import Conflict, InvalidInput, NotFound, near
@@ -20,6 +22,7 @@ from slipway.records.projects import Project
 __all__ = [
     "add",
     "change",
+    "check_project",
     "grant",
     "identity_of",
     "is_there",
@@ -33,6 +36,7 @@ __all__ = [
 
 _MOST = 10_000
 _ADMIN = RoleGrant("admin")
+_ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>,;@]+@[^\s\x00-\x1f\x7f<>,;@]+")
 
 
 def list_people(workspace: Workspace, request: Empty) -> People:
@@ -186,6 +190,17 @@ def person_named(tx: ReadTransaction, name: str) -> Person:
     return entries.get(tx, Person, name)
 
 
+def check_project(tx: ReadTransaction, name: str) -> None:
+    """Make sure that a project to which a role or a token is to be limited is there.
+
+    Raises:
+        NotFound: The store holds none of that name.
+    """
+    if not entries.etag(tx, Project, name):
+        names = [project.name for project in entries.find(tx, Project, limit=_MOST)]
+        raise NotFound(f"This store holds no project {name!r}.", fix=near(name, names, what="projects"))
+
+
 def identity_of(person: Person) -> Identity:
     """Somebody with all their roles, as whom they act without a token."""
     return Identity(name=person.name, kind="service" if person.is_service else "person", grants=person.grants)
@@ -205,6 +220,12 @@ def _told(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person)
 
 def _check(tx: WriteTransaction, person: Person) -> None:
     """What must hold of somebody who is to be kept."""
+    if person.email and not _ADDRESS.fullmatch(person.email):
+        raise InvalidInput(
+            f"{person.email[:100]!r} is no address to write to.",
+            fix="Give one alone, without a name: --email grace@example.org",
+            field="email",
+        )
     for one in person.grants:
         if one.role not in ROLES or one.role == MEMBER:
             names = [role for role in ROLES if role != MEMBER]
@@ -214,11 +235,8 @@ def _check(tx: WriteTransaction, person: Person) -> None:
                 fix=near(one.role, names, what="roles"),
                 field="role",
             )
-        if one.project and not entries.etag(tx, Project, one.project):
-            names = [project.name for project in entries.find(tx, Project, limit=_MOST)]
-            raise NotFound(
-                f"This store holds no project {one.project!r}.", fix=near(one.project, names, what="projects")
-            )
+        if one.project:
+            check_project(tx, one.project)
     held = entries.get(tx, Person, person.name).grants if entries.etag(tx, Person, person.name) else ()
     _check_excluding(person, held)
     others = [other for other in entries.find(tx, Person, limit=_MOST) if other.name != person.name]

@@ -10,13 +10,22 @@ from slipway.governance import notices
 from slipway.governance.absences import deputies, stand_in
 from slipway.ledger import declared, events
 from slipway.operations.declare import Empty, check_allowed
-from slipway.operations.permissions import allowed
+from slipway.operations.permissions import ROLES, allowed
 from slipway.operations.responsibility import RaciTable
 from slipway.ports.ledger_store import ReadTransaction
 from slipway.ports.workspace import Workspace
 from slipway.records.responsibility import LETTERS, STAGES, Letter, Raci, RaciRow, Stage
 
-__all__ = ["ACCOUNTABLE", "check_speaks", "declare", "declared_raci", "get_raci", "named", "responsible"]
+__all__ = [
+    "ACCOUNTABLE",
+    "check_holds",
+    "check_speaks",
+    "declare",
+    "declared_raci",
+    "get_raci",
+    "named",
+    "responsible",
+]
 
 ACCOUNTABLE = "accountable"
 """The role in which only those speak who are accountable for the stage approve, where a RACI is declared."""
@@ -130,6 +139,21 @@ def check_speaks(workspace: Workspace, role: str) -> None:
         if names
         else 'Name one in slipway.toml, [raci.approve] accountable = "NAME", and run the project.',
     )
+
+
+def check_holds(workspace: Workspace, role: str) -> None:
+    """Make sure that whoever asks holds the role in which they give their word; a word of the project's own is no role.
+
+    Raises:
+        Denied: They do not.
+    """
+    giver = workspace.actor
+    if workspace.identity is not None and role in ROLES and role not in giver.roles:
+        raise Denied(
+            f"{giver.name} cannot speak as {role}.",
+            why=f"They hold: {', '.join(giver.roles) or 'no role here'}.",
+            fix=f"Ask somebody who is {role}: slipway people list",
+        )
 
 
 def _of(raci: Raci | None, stage: Stage | str, letter: Letter) -> tuple[str, ...]:

@@ -13,7 +13,7 @@ import msgspec
 
 from slipway.errors import Denied, InvalidInput, NotFound, Unauthenticated, near
 from slipway.governance.callers import tell_endpoints
-from slipway.governance.people import identity_of, person_named
+from slipway.governance.people import check_project, identity_of, person_named
 from slipway.hashing import digest
 from slipway.ids import new_id
 from slipway.ledger import entries, events
@@ -39,14 +39,15 @@ def add_token(workspace: Workspace, request: AddToken) -> TokenMade:
     Raises:
         Denied: It is another's, or the token that asks is limited itself.
         InvalidInput: The days or scopes do not fit.
-        NotFound: There is no such person.
+        NotFound: There is no such person or project.
     """
     name = request.name or workspace.actor.name
-    if workspace.actor.scopes:
+    only = "" if workspace.identity is None else workspace.identity.project
+    if workspace.actor.scopes or only:
         raise Denied(
-            "A token with scopes cannot make another one.",
+            f"A token {'with scopes' if workspace.actor.scopes else f'for {only} alone'} cannot make another one.",
             why="The new one could do more than the one that made it.",
-            fix="Log in, or use a token without scopes.",
+            fix="Log in, or use a token without scopes that is good for all projects.",
         )
     if not 1 <= request.days <= 366:
         raise InvalidInput(
@@ -63,6 +64,8 @@ def add_token(workspace: Workspace, request: AddToken) -> TokenMade:
             )
     with workspace.ledger.write() as tx:
         person = person_named(tx, name)
+        if request.only:
+            check_project(tx, request.only)
         made, text = _made(workspace, person, label=request.label, scopes=request.scopes, only=request.only)
         made = msgspec.structs.replace(made, expires_at=workspace.clock.now() + timedelta(days=request.days))
         entries.put(tx, made, expect=0)

@@ -1,26 +1,38 @@
 """Records that decide who may do what, held to the sealed log: the event of a change says what was kept by its digest.
 
-The log is sealed; records are not. Whoever edits an approval, a verdict or a person's roles in the database would change
-what Slipway does, and leave the log whole.
+The log is sealed; records are not. Whoever edits an approval, a verdict or a person's roles in the database, or puts one
+there, would change what Slipway does, and leave the log whole.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
 
 import msgspec
 
 from slipway.errors import Corrupt
 from slipway.hashing import digest
 from slipway.ledger import events
-from slipway.ledger.entries import kind_of
+from slipway.ledger.entries import decoded, kind_of
 from slipway.ports.ledger_store import LedgerStore, ReadTransaction
+from slipway.records.contracts import ContractSignature
 from slipway.records.events import Event
-from slipway.records.record import Record
+from slipway.records.gates import Approval, BreakGlass, Floor, Verdict
+from slipway.records.loop import StandingApproval
+from slipway.records.people import Person
+from slipway.records.record import Entry, Record
 
-__all__ = ["KEPT", "kept", "verify"]
+__all__ = ["DECIDING", "KEPT", "kept", "verify"]
 
 KEPT = "kept"
 """The field of an event's body that holds what `kept` gives."""
 _LINKED = ("approval", "verdict")  # to the bundle that they are about
+DECIDING: tuple[type[Record], ...] = (
+    Approval, BreakGlass, ContractSignature, Floor, Person, StandingApproval, Verdict,
+)  # fmt: skip
+"""The sorts of which each record is told by an event that says how it was kept."""
+
+_BATCH = 1000
 
 
 def kept(record: Record) -> str:
@@ -31,13 +43,13 @@ def kept(record: Record) -> str:
 def verify(store: LedgerStore) -> int:
     """Compare every record that an event says was kept with what is there now; the newest event of each counts.
 
-    A word about a bundle must be linked to it too: what is not is not found by who judges it.
+    Of the sorts that decide there is none besides: one of which no event tells was put there by nobody who had the right. A word about a bundle must be linked to it too: what is not is not found by who judges it.
 
     Returns:
         How many records are as they were kept.
 
     Raises:
-        Corrupt: One was changed or removed beside Slipway; kind, id and event are named.
+        Corrupt: One was changed, removed or put there beside Slipway; kind, id and event are named.
     """
     with store.read() as tx:
         newest: dict[tuple[str, str], tuple[str, Event]] = {}
@@ -54,7 +66,39 @@ def verify(store: LedgerStore) -> int:
                     why="It was changed in the database, beside Slipway.",
                     fix="Restore the ledger from a backup; keep the damaged one.",
                 )
+        for record_type in DECIDING:
+            _check_told(tx, record_type, newest)
         return len(newest)
+
+
+def _check_told(
+    tx: ReadTransaction, record_type: type[Record], newest: Mapping[tuple[str, str], tuple[str, Event]]
+) -> None:
+    kind = kind_of(record_type)
+    for entry in _entries(tx, kind):
+        if (kind, entry.id) not in newest:
+            raise Corrupt(
+                f"The {kind} {entry.id} is there, and no event of the audit log tells who made it.",
+                why="It was put into the database, beside Slipway.",
+                fix="Restore the ledger from a backup; keep the damaged one.",
+            )
+        record = decoded(
+            entry, record_type
+        )  # what is found by other columns than its bytes say is hidden, or another's
+        said = (record.id, record.project, record.name, getattr(record, "number", 0), getattr(record, "parent_id", ""))
+        if said != (entry.id, entry.project, entry.name, entry.number, entry.parent):
+            raise Corrupt(
+                f"The {kind} {entry.id} is found under other names than it was kept with.",
+                why="It was changed in the database, beside Slipway.",
+                fix="Restore the ledger from a backup; keep the damaged one.",
+            )
+
+
+def _entries(tx: ReadTransaction, kind: str) -> Iterator[Entry]:
+    last: tuple[int, str] | None = None
+    while page := tx.find(kind, before=last, limit=_BATCH):
+        yield from page
+        last = page[-1].created_us, page[-1].id
 
 
 def _is(body: object, expected: str) -> bool:

@@ -140,7 +140,7 @@ def _params(body: bytes) -> dict[str, Any]:
         return {}
     try:
         found = msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise InvalidInput(
             f"The request's body is no JSON object: {problem}.",
             fix='Send {"params": {"until": "2013-04-01"}} or nothing.',

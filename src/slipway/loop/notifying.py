@@ -183,12 +183,15 @@ def send(workspace: Workspace, id: str, holder: str, *, lease_s: float = LEASE_S
     if channel is None or one.state == "uncertain":
         return one.state
     message = Message(one.id, one.subject, one.text, one.level, one.to, one.facts)
+    is_handed = False
 
     def handing_over() -> None:
+        nonlocal is_handed
         with workspace.ledger.write() as tx:
             if not tx.take_lease(_lease(id), holder, seconds=lease_s):  # it took so long that another has it now
                 raise Conflict(f"The delivery {id} is another server's by now.")
             entries.put(tx, msgspec.structs.replace(one, state="handing over"))
+        is_handed = True
 
     try:
         outcome = channel.send(message, handing_over)
@@ -196,6 +199,9 @@ def send(workspace: Workspace, id: str, holder: str, *, lease_s: float = LEASE_S
         return ""
     except SlipwayError as problem:  # a secret that cannot be read, an authority that is no file
         outcome = Outcome("later", str(problem))
+    except Exception as problem:  # a bug in one channel must not keep what waits behind this message from being sent
+        told = f"The channel {one.name!r} failed: {type(problem).__name__}: {problem}"
+        outcome = Outcome("unsure" if is_handed else "later", told)
     return _marked(workspace, one, outcome, channel, holder)
 
 

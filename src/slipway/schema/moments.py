@@ -31,7 +31,7 @@ def moment(text: str, *, field: str = "at") -> datetime:
             field=field,
         ) from None
     if not zone:
-        return found.astimezone(UTC) if found.tzinfo else found.replace(tzinfo=UTC)
+        return _in_utc(found, text, field) if found.tzinfo else found.replace(tzinfo=UTC)
     if found.tzinfo is not None:
         raise InvalidInput(f"{text[:60]!r} names an offset and a zone.", fix="Leave one of them out.", field=field)
     try:
@@ -48,4 +48,13 @@ def moment(text: str, *, field: str = "at") -> datetime:
             fix="Give the offset instead: 2013-11-03T01:30-04:00.",
             field=field,
         )
-    return local.astimezone(UTC)
+    return _in_utc(local, text, field)
+
+
+def _in_utc(found: datetime, text: str, field: str) -> datetime:
+    try:
+        return found.astimezone(UTC)
+    except OverflowError:  # in UTC it is before the year 1, or after 9999
+        raise InvalidInput(
+            f"{text[:60]!r} is no moment in UTC.", fix="Write one of the years 1 to 9999 there.", field=field
+        ) from None

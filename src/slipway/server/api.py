@@ -109,7 +109,7 @@ def _json_object(body: bytes) -> dict[str, Any]:
         raise NotJson("The request's body is not a JSON object.", fix='Send fields by name: {"name": "..."}.') from (
             problem
         )
-    except msgspec.DecodeError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError) as problem:  # the latter of a text within that is not UTF-8
         raise NotJson(f"The request's body is not JSON: {problem}.", fix='Send {"name": "..."}.') from problem
     except RecursionError as problem:
         raise NotJson("The request's body is nested too deeply.", fix="Send plain fields.") from problem

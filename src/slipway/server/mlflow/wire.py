@@ -107,12 +107,12 @@ def read_json(body: bytes, kind: type[T]) -> T:
         raise _nul()
     try:
         return msgspec.json.decode(body, type=kind, strict=False)
-    except (msgspec.DecodeError, RecursionError) as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         if not (b"null" in body and isinstance(problem, msgspec.ValidationError)):
             raise _misfit(problem) from problem
     try:
         plain = _without_nulls(msgspec.json.decode(body))
-    except RecursionError as problem:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as problem:
         raise _misfit(problem) from problem
     return _convert(plain, kind)
 
