@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import httpx
+import msgspec
 import pytest
 
 from filled_store import fill
@@ -14,10 +15,11 @@ from server_desk import asker
 from slipway.errors import Conflict, Denied, InvalidInput, NotFound, Unauthenticated
 from slipway.governance.tokens import identified
 from slipway.hosts import identity
+from slipway.ledger import entries
 from slipway.operations.declare import call, convert
 from slipway.operations.table import operation
 from slipway.ports.workspace import Workspace, in_project
-from slipway.records.people import Actor, Identity
+from slipway.records.people import Actor, Identity, Person
 
 Do = Callable[..., Any]
 
@@ -79,6 +81,16 @@ def test_who_cannot_be_known_is_said(admin: Do) -> None:
         with pytest.raises(error, match=words):
             admin("people.add", **fields)
     assert [one.name for one in admin("people.list").people] == ["ada"]
+
+
+def test_an_odd_address_of_before_keeps_nobody_from_losing_rights(workspace: Workspace, admin: Do) -> None:
+    admin("people.add", name="eve", email="eve@example.org", roles=["data scientist"])
+    with workspace.ledger.write() as tx:
+        entries.put(tx, msgspec.structs.replace(entries.get(tx, Person, "eve"), email="Eve <eve@example.org>"))
+    admin("people.revoke", name="eve", role="data scientist")
+    assert admin("people.change", name="eve", disabled=True).person.disabled_at is not None
+    with pytest.raises(InvalidInput, match="no address"):
+        admin("people.change", name="eve", email="Eve <other@example.org>")
 
 
 @pytest.mark.parametrize(("first", "second"), [("", ""), ("flights", ""), ("", "flights"), ("flights", "flights")])

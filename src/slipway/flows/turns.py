@@ -32,9 +32,8 @@ def turn(workspace: Workspace, name: str, *, within_s: float = _TURN_WITHIN_S) -
         InvalidInput: No endpoint can have that name.
         Conflict: Somebody else holds it all that time.
     """
-    folder = folder_of(
-        workspace, check_name(name, "endpoint")
-    )  # it is made before the ledger is asked for the endpoint
+    check_name(name, "endpoint")  # the folder is made before the ledger is asked for the endpoint
+    folder = folder_of(workspace, name)
     folder.mkdir(parents=True, exist_ok=True)
     until = time.monotonic() + within_s
     with (folder / _TURN_FILE).open("a+") as file:

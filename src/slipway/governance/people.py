@@ -220,7 +220,11 @@ def _told(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person)
 
 def _check(tx: WriteTransaction, person: Person) -> None:
     """What must hold of somebody who is to be kept."""
-    if person.email and not _ADDRESS.fullmatch(person.email):
+    former = entries.get(tx, Person, person.name) if entries.etag(tx, Person, person.name) else None
+    is_new_address = (
+        former is None or former.email != person.email
+    )  # an odd one of before keeps nobody from losing rights
+    if person.email and is_new_address and not _ADDRESS.fullmatch(person.email):
         raise InvalidInput(
             f"{person.email[:100]!r} is no address to write to.",
             fix="Give one alone, without a name: --email grace@example.org",
@@ -237,8 +241,7 @@ def _check(tx: WriteTransaction, person: Person) -> None:
             )
         if one.project:
             check_project(tx, one.project)
-    held = entries.get(tx, Person, person.name).grants if entries.etag(tx, Person, person.name) else ()
-    _check_excluding(person, held)
+    _check_excluding(person, () if former is None else former.grants)
     others = [other for other in entries.find(tx, Person, limit=_MOST) if other.name != person.name]
     owner = next((other for other in others if person.account and other.account == person.account), None)
     if owner is not None:

@@ -43,7 +43,8 @@ def kept(record: Record) -> str:
 def verify(store: LedgerStore) -> int:
     """Compare every record that an event says was kept with what is there now; the newest event of each counts.
 
-    Of the sorts that decide there is none besides: one of which no event tells was put there by nobody who had the right. A word about a bundle must be linked to it too: what is not is not found by who judges it.
+    Of the sorts that decide there is none besides: one of which no event tells was put there by nobody who had the right. A
+    word about a bundle must be linked to it too: what is not is not found by who judges it.
 
     Returns:
         How many records are as they were kept.
@@ -82,9 +83,8 @@ def _check_told(
                 why="It was put into the database, beside Slipway.",
                 fix="Restore the ledger from a backup; keep the damaged one.",
             )
-        record = decoded(
-            entry, record_type
-        )  # what is found by other columns than its bytes say is hidden, or another's
+        # What is found by other columns than its bytes say is hidden, or another's.
+        record = decoded(entry, record_type)
         said = (record.id, record.project, record.name, getattr(record, "number", 0), getattr(record, "parent_id", ""))
         if said != (entry.id, entry.project, entry.name, entry.number, entry.parent):
             raise Corrupt(
