@@ -18,8 +18,8 @@ from typing import Any
 class MailServer(socketserver.ThreadingTCPServer):
     """An SMTP server.
 
-    `says` is what it answers to a verb in place of its own word; "cut" ends the connection without a word, after what was
-    sent is there.
+    `says` is what it answers to a verb, or to "RCPT <address>", in place of its own word; "cut" ends the connection without
+    a word, after what was sent is there.
     """
 
     allow_reuse_address = True
@@ -79,8 +79,11 @@ class _Conversation(socketserver.StreamRequestHandler):
         elif verb == "MAIL" and self.server.password and not self.is_known:
             self.say("530 log in first")
         elif verb == "RCPT":
-            self.server.to.append(line.partition("<")[2].rstrip(">"))
-            self.say("250 known")
+            address = line.partition("<")[2].rstrip(">")
+            said = self.server.says.get(f"RCPT <{address}>", "250 known")
+            if said.startswith("250"):
+                self.server.to.append(address)
+            self.say(said)
         elif verb == "DATA":
             return self.taken()
         else:

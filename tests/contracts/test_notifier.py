@@ -97,9 +97,20 @@ class TestMail(NotifierSuite):
     @pytest.mark.parametrize(
         "odd", ["gräce@example.org", "grace@exämple.org", "a@b\r\nBcc: c@d", "a@b\0", "x", "<a@b>"]
     )
-    def test_an_address_that_mail_cannot_have_is_said_and_nobody_asked(self, odd: str) -> None:
-        outcome = self.make(Path()).send(MESSAGE._replace(to=(*MESSAGE.to, odd)), lambda: None)
+    def test_an_address_that_mail_cannot_have_is_said_and_never_sent(self, odd: str) -> None:
+        outcome = self.make(Path()).send(MESSAGE._replace(to=(odd,)), lambda: None)
         assert (outcome.state, repr(odd) in outcome.problem, self.server.to) == ("refused", True, [])
+        outcome = self.make(Path()).send(MESSAGE._replace(to=(odd, *MESSAGE.to)), lambda: None)
+        assert (outcome.state, repr(odd) in outcome.problem, self.server.to) == ("taken", True, [*MESSAGE.to])
+        assert [one["To"] for one in self.server.came] == [*MESSAGE.to]
+
+    def test_one_whom_the_server_does_not_know_keeps_the_letter_from_nobody_else(self) -> None:
+        self.server.says["RCPT <gone@example.org>"] = "550 no such user"
+        outcome = self.make(Path()).send(MESSAGE._replace(to=("gone@example.org", *MESSAGE.to)), lambda: None)
+        assert outcome.state == "taken"
+        assert "gone@example.org" in outcome.problem
+        assert "550: no such user" in outcome.problem
+        assert [one["To"] for one in self.server.came] == [*MESSAGE.to]
 
     def test_a_certificate_that_is_not_believed_is_given_no_password(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv("SSL_CERT_FILE")

@@ -25,6 +25,15 @@ def test_words_are_listed_in_the_order_in_which_they_were_given(desk: Desk) -> N
     assert approvals_of(desk.workspace, desk.version(3).bundle) == given
 
 
+@pytest.mark.parametrize(
+    ("role", "fix"), [("governence", "'governance'"), ("", "--role"), (" ", "--role"), ("a\0b", "--role")]
+)
+def test_a_word_in_a_role_that_no_gate_would_find_is_refused(desk: Desk, role: str, fix: str) -> None:
+    with pytest.raises(InvalidInput, match="is no role") as caught:
+        grant(desk.workspace, Grant(model=NAME, version="1", role=role))
+    assert fix in caught.value.fix
+
+
 def test_what_is_no_decision_and_what_is_no_model(desk: Desk) -> None:
     before = desk.events()
     with pytest.raises(InvalidInput, match="'approved'"):

@@ -72,6 +72,8 @@ def test_who_cannot_be_known_is_said(admin: Do) -> None:
         ({"name": "eve", "account": "ada-s"}, Conflict, "ada's"),
         ({"name": "eve", "email": "eve@example.org\r\nBcc: all@example.org"}, InvalidInput, "no address"),
         ({"name": "eve", "email": "Eve <eve@example.org>"}, InvalidInput, "no address"),
+        ({"name": "eve", "title": "E" * 101}, InvalidInput, "no name for pages"),
+        ({"name": "eve", "title": "Eve\nBloggs"}, InvalidInput, "no name for pages"),
         (
             {"name": "eve", "roles": ["governance", "ml engineer"]},
             InvalidInput,

@@ -10,7 +10,7 @@ import os
 import re
 import smtplib
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from email import policy
 from email.message import EmailMessage
 from email.utils import formatdate, parseaddr
@@ -45,15 +45,9 @@ class MailNotifier:
         return False
 
     def send(self, message: Message, handing_over: Callable[[], None]) -> Outcome:
-        """See `Notifier.send`."""
+        """See `Notifier.send`. One of several people whom no mail reaches is told; the others have theirs."""
         if not message.to:
             return Outcome("refused", "There is nobody to write to: no address is known of the people that it is for.")
-        odd = next((address for address in message.to if not _ADDRESS.fullmatch(address)), None)
-        if odd is not None:
-            told = (
-                f"{odd!r} is no address to which mail goes: name@domain in ASCII (a domain's other letters as xn--...)."
-            )
-            return Outcome("refused", f"{told} Mend it: slipway people change NAME --email ..., or in slipway.toml")
         is_handed = False
 
         def handed() -> None:
@@ -97,27 +91,40 @@ class MailNotifier:
         return server
 
     def _given(self, server: smtplib.SMTP, message: Message, handed: Callable[[], None]) -> Outcome:
-        letter = self._letter(message)
+        taken: list[str] = []
+        problems = [_odd(address) for address in message.to if not _ADDRESS.fullmatch(address)]
         server.ehlo_or_helo_if_needed()
-        steps = [("mail", f"FROM:<{parseaddr(self._settings.sender)[1]}>")]
-        steps += [("rcpt", f"TO:<{address}>") for address in message.to]
-        for verb, rest in (*steps, ("data", "")):
-            code, said = server.docmd(verb, rest)
-            if code >= 400:
+        code, said = server.docmd("mail", f"FROM:<{parseaddr(self._settings.sender)[1]}>")
+        if code >= 400:
+            return self._said(code, said)
+        for address in filter(_ADDRESS.fullmatch, message.to):
+            code, said = server.docmd("rcpt", f"TO:<{address}>")
+            if 400 <= code < 500:
                 return self._said(code, said)
+            if code < 400:
+                taken.append(address)
+            else:
+                problems.append(f"{address}: {self._said(code, said).problem}")
+        left_out = " ".join(problems)
+        if not taken:
+            return Outcome("refused", left_out)
+        code, said = server.docmd("data")
+        if code >= 400:
+            return self._said(code, said)
+        letter = self._letter(message, taken)
         handed()
         server.send(re.sub(rb"(?m)^\.", b"..", letter) + b".\r\n")
         code, said = server.getreply()
-        return Outcome("taken") if 200 <= code < 300 else self._said(code, said)
+        return Outcome("taken", left_out) if 200 <= code < 300 else self._said(code, said)
 
     def _said(self, code: int, said: bytes) -> Outcome:
         told = f"{self._place} said {code}: {_BREAKS.sub(' ', said.decode('utf-8', 'replace'))[:200]}"
         return Outcome("refused" if code >= 500 else "later", told)
 
-    def _letter(self, message: Message) -> bytes:
+    def _letter(self, message: Message, to: Sequence[str]) -> bytes:
         letter = EmailMessage(policy=policy.SMTP)
         letter["From"] = _BREAKS.sub(" ", self._settings.sender)
-        letter["To"] = ", ".join(message.to)
+        letter["To"] = ", ".join(to)
         letter["Subject"] = _BREAKS.sub(" ", message.subject)[:200]
         letter["Date"] = formatdate()
         letter["Message-ID"] = f"<{message.key}@{parseaddr(self._settings.sender)[1].rpartition('@')[2] or 'slipway'}>"
@@ -130,6 +137,11 @@ class MailNotifier:
     @property
     def _place(self) -> str:
         return f"The mail server {self._settings.host}:{self._settings.port or _PORTS[self._settings.security]}"
+
+
+def _odd(address: str) -> str:
+    told = f"{address!r} is no address to which mail goes: name@domain in ASCII (a domain's other letters as xn--...)."
+    return f"{told} Mend it: slipway people change NAME --email ..., or in slipway.toml"
 
 
 def _trusted() -> ssl.SSLContext:

@@ -35,6 +35,7 @@ __all__ = [
 ]
 
 _MOST = 10_000
+_LONGEST_TITLE = 100
 _ADMIN = RoleGrant("admin")
 _ADDRESS = re.compile(r"[^\s\x00-\x1f\x7f<>,;@]+@[^\s\x00-\x1f\x7f<>,;@]+")
 
@@ -221,14 +222,19 @@ def _told(tx: WriteTransaction, workspace: Workspace, verb: str, person: Person)
 def _check(tx: WriteTransaction, person: Person) -> None:
     """What must hold of somebody who is to be kept."""
     former = entries.get(tx, Person, person.name) if entries.etag(tx, Person, person.name) else None
-    is_new_address = (
-        former is None or former.email != person.email
-    )  # an odd one of before keeps nobody from losing rights
-    if person.email and is_new_address and not _ADDRESS.fullmatch(person.email):
+    # What was odd before keeps nobody from losing rights.
+    if person.email and (former is None or former.email != person.email) and not _ADDRESS.fullmatch(person.email):
         raise InvalidInput(
             f"{person.email[:100]!r} is no address to write to.",
             fix="Give one alone, without a name: --email grace@example.org",
             field="email",
+        )
+    is_fit = person.title.isprintable() and len(person.title) <= _LONGEST_TITLE
+    if not is_fit and (former is None or former.title != person.title):
+        raise InvalidInput(
+            f"{person.title[:100]!r} is no name for pages.",
+            fix=f"Give one line of at most {_LONGEST_TITLE} letters: --title 'Grace Okafor'",
+            field="title",
         )
     for one in person.grants:
         if one.role not in ROLES or one.role == MEMBER:

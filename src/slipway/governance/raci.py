@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from difflib import get_close_matches
 
 from slipway.errors import Denied, InvalidInput, near
 from slipway.governance import notices
@@ -29,6 +30,9 @@ __all__ = [
 
 ACCOUNTABLE = "accountable"
 """The role in which only those speak who are accountable for the stage approve, where a RACI is declared."""
+
+_MISTYPED = 0.85
+_LONGEST = 100
 
 
 def declare(workspace: Workspace, rows: Sequence[RaciRow]) -> None:
@@ -145,8 +149,16 @@ def check_holds(workspace: Workspace, role: str) -> None:
     """Make sure that whoever asks holds the role in which they give their word; a word of the project's own is no role.
 
     Raises:
-        Denied: They do not.
+        InvalidInput: It is no word, or a role mistyped: a gate would never find it.
+        Denied: They do not hold it.
     """
+    meant = [] if role in ROLES else get_close_matches(role, ROLES, n=1, cutoff=_MISTYPED)
+    if meant or not role.strip() or not role.isprintable() or len(role) > _LONGEST:
+        raise InvalidInput(
+            f"{role[:_LONGEST]!r} is no role.",
+            fix=f"Did you mean {meant[0]!r}?" if meant else "Say in which role: --role accountable",
+            field="role",
+        )
     giver = workspace.actor
     if workspace.identity is not None and role in ROLES and role not in giver.roles:
         raise Denied(

@@ -237,7 +237,7 @@ def _marked(workspace: Workspace, one: Delivery, outcome: Outcome, channel: Noti
         if not tx.take_lease(_lease(one.id), holder, seconds=-1.0):
             return ""  # another goes on with it
         if outcome.state == "taken":
-            return _ended(tx, workspace, one, "sent", "", sent_at=now).state
+            return _ended(tx, workspace, one, "sent", outcome.problem, sent_at=now).state
         if outcome.state == "refused":
             return _ended(tx, workspace, one, "refused", outcome.problem).state
         if outcome.state == "unsure" and not channel.repeats_are_harmless:

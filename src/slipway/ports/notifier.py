@@ -35,7 +35,7 @@ class Outcome(NamedTuple):
     Args:
         state: "taken": the far side has it. "later": it surely has not, and may take it later. "refused": it surely has
             not, and will not. "unsure": nobody here can know.
-        problem: Why, in words, without secrets.
+        problem: Why, in words, without secrets; of what was taken, whom it does not reach.
     """
 
     state: Literal["taken", "later", "refused", "unsure"]
