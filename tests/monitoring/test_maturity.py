@@ -12,6 +12,7 @@ from slipway.monitoring.maturity import cohort_rows
 from slipway.records.cohorts import CohortRow
 from slipway.stats.classification import auc, log_loss
 from slipway.stats.exact_sums import parts_of, total
+from slipway.stats.metrics import estimate
 from slipway.tables.prediction_log import labels_frame
 
 DAY_US = 86_400_000_000
@@ -119,6 +120,20 @@ def test_figures_of_a_cohort_are_those_of_its_rows() -> None:
     hits = float((yes & (value == 1)).sum())
     assert found["f1"].value == pytest.approx(2 * hits / (yes.sum() + value.sum()))
     assert all(row.low is not None and row.high is not None and row.low < row.high for row in found.values())
+
+
+def test_accuracy_of_a_day_is_at_one_half_whatever_was_decided() -> None:
+    asked, told, value = month(4, days=1, each=2000)
+    score = asked["score"].to_numpy().copy()
+    score[:400] = 0.5
+    score[400:800] = np.nextafter(0.5, 0.0)
+    cohorts = Cohorts("classification", absent_negative=True)
+    cohorts.add_answers(asked.with_columns(score=pl.Series(score), decision=pl.Series(score >= 0.1)))
+    cohorts.add_labels(told)
+    row = rows_at(cohorts, START + timedelta(days=30))["2026-01-05"]
+    assert row.value == estimate("accuracy", value, score).value
+    recall = rows_at(cohorts, START + timedelta(days=30), metric="recall")["2026-01-05"]
+    assert recall.value == pytest.approx((score >= 0.1)[value == 1].mean())
 
 
 def test_maturity_is_told_against_what_is_usual_at_that_age() -> None:

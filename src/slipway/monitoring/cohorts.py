@@ -29,6 +29,7 @@ __all__ = [
     "SCORED",
     "SUMS",
     "Cohorts",
+    "at_or_above",
     "bucket_of",
     "measures",
 ]
@@ -290,6 +291,16 @@ def _ordered(score: NDArray[np.float64]) -> NDArray[np.int64]:
         np.int64
     )
     return found
+
+
+def at_or_above(scored: NDArray[np.int64], score: float) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """The class of each count of `SCORED`, and whether its scores are at least this one.
+
+    Args:
+        scored: The counts' numbers, `k`.
+        score: One of few enough bits that no score below it is counted as one with it, such as one half.
+    """
+    return scored >> _SCORE_BITS, scored % (1 << _SCORE_BITS) >= _ordered(np.array([score]))[0]
 
 
 def _equal(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:

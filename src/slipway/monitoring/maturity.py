@@ -262,7 +262,9 @@ def _figure(one: _Cohort, task: str, metric: str, weights: tuple[float, float], 
         return _auc(one, [kind for kind, _ in classes])
     if metric in _MEANS:
         return _mean(one, task, metric, classes)
-    cells = [(1 if kind == 1 else 0, yes, int(one.decided[kind][yes]), w) for kind, w in classes for yes in (0, 1)]
+    # Accuracy is at one half, whatever is decided: so a monitor and the evaluation before release tell it.
+    counts = _at_one_half(one) if metric == "accuracy" else one.decided
+    cells = [(1 if kind == 1 else 0, yes, int(counts[kind][yes]), w) for kind, w in classes for yes in (0, 1)]
     return _ratio(metric, cells, is_plain=weights == (1.0, 1.0))
 
 
@@ -293,6 +295,15 @@ def _auc(one: _Cohort, classes: Sequence[int]) -> Estimate:
         pl.col("n").filter("is_true").sum().alias("true"), pl.col("n").filter(~pl.col("is_true")).sum().alias("false")
     ).sort("score")  # fmt: skip
     return auc_of_counts(counts["true"].to_numpy(), counts["false"].to_numpy())
+
+
+def _at_one_half(one: _Cohort) -> NDArray[np.int64]:
+    """The rows of each class with a score below one half, and of one half or more."""
+    scored = one.rows.filter(pl.col("kind") == kept.SCORED).select("k", "n").to_numpy()
+    found = np.zeros(one.decided.shape, dtype=np.int64)
+    for kind, is_above, n in zip(*kept.at_or_above(scored[:, 0], 0.5), scored[:, 1], strict=True):
+        found[kind, int(is_above)] += n
+    return found
 
 
 def _ratio(metric: str, cells: Sequence[tuple[int, int, int, float]], *, is_plain: bool) -> Estimate:
