@@ -223,6 +223,13 @@ def test_a_real_endpoint_with_three_arms(desk: Desk) -> None:
     assert two.low is not None
     assert two.high is not None
     assert two.low < 1.0 < two.high
+    with EndpointClient(deployed.status.url, NAME) as client:
+        too_late = at + timedelta(days=1, hours=12)
+        again = [{"key": {"flight_id": row["flight_id"]}, "value": 5, "observed_at": too_late} for row in rows]
+        client.labels(again)
+        client.settle()
+    later = abtest_rows(desk.workspace, test)
+    assert later.equals(found), "an outcome whose window is over does not change"
     decide(desk.workspace, DecideABTest(endpoint=NAME, arm="2", reason="it earns more"))
     with EndpointClient(deployed.status.url, NAME) as client:
         assert {one["version"] for one in client.predict(rows, at=at)["predictions"]} == {BETTER}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 import polars as pl
 
@@ -17,9 +17,12 @@ from slipway.records.abtests import ABTest
 from slipway.records.contracts import ContractTerms
 from slipway.records.endpoints import Revision, Served
 from slipway.records.models import Bundle
+from slipway.records.predictions import LabelRow
 from slipway.stats.kpi import Reference, kpi_values, linear_beside, reference_of, untold
 from slipway.stats.metrics import CostMatrix
-from slipway.tables.prediction_log import INSTANT, joined, labels, predictions
+from slipway.tables.labels_in_time import joined_by
+from slipway.tables.log_rows import read_rows
+from slipway.tables.prediction_log import INSTANT, LABELS, counting, joined, labels_frame, predictions
 
 __all__ = ["abtest_rows"]
 
@@ -50,10 +53,14 @@ def abtest_rows(workspace: Workspace, test: ABTest) -> pl.DataFrame:
     numbers = {arm.name: arm.served.number for arm in test.arms}
     control = _bundle(workspace, test.control)
     of_test = [one.number for one in mine]
-    beside = _reference(workspace, test, mine[0], of_test)
+    served = (test.control, *(arm.served for arm in test.arms))
+    answered = [_answered(workspace, test, mine[0], one, of_test, since=test.created_at) for one in served]
+    came = _labels_as_they_came(workspace, test)
+    beside = _reference(workspace, test, joined(answered[0], counting(came)))
+    ends = _ends(answered, test)
     parts = [
-        _rows(workspace, test, mine[0], served, of_test, control, beside=beside)
-        for served in (test.control, *(arm.served for arm in test.arms))
+        _rows(workspace, test, joined_by(one, came, until), control, beside=beside)
+        for one, until in zip(answered, ends, strict=True)
     ]
     found = pl.concat(parts)
     found = found.with_columns(
@@ -61,7 +68,7 @@ def abtest_rows(workspace: Workspace, test: ABTest) -> pl.DataFrame:
         != pl.col("version")
     )
     if test.spec.covariate == "prior":
-        prior = _prior(workspace, test, known, control, beside)
+        prior = _prior(workspace, test, known, came, control, beside)
         found = found.drop("covariate").join(prior, on="entity", how="left")
     return found.select(pl.col(name).cast(dtype) for name, dtype in _SCHEMA.items())
 
@@ -73,12 +80,11 @@ def _answered(
     served: Served,
     numbers: Collection[int],
     *,
-    is_before: bool = False,
+    since: datetime,
+    until: datetime | None = None,
 ) -> pl.DataFrame:
-    log = folder_of(workspace, test.name) / "log"
-    since, until = (test.created_at - _BEFORE, test.created_at) if is_before else (test.created_at, None)
-    answered = predictions(
-        log,
+    return predictions(
+        folder_of(workspace, test.name) / "log",
         revision.contract,
         _bundle(workspace, served).signature,
         bundle=served.bundle,
@@ -86,7 +92,19 @@ def _answered(
         since=since,
         until=until,
     )
-    return joined(answered, labels(log))
+
+
+def _labels_as_they_came(workspace: Workspace, test: ABTest) -> pl.DataFrame:
+    rows, _ = read_rows(folder_of(workspace, test.name) / "log", LABELS, LabelRow)
+    return labels_frame(rows, [1] * len(rows))
+
+
+def _ends(answered: Sequence[pl.DataFrame], test: ABTest) -> list[pl.Series]:
+    """Of each row, until when a label counts: the end of its entity's window, whichever model answered the first row."""
+    named = [one.select("at", entity=_entity(one, test.spec.entity)) for one in answered]
+    begun = pl.concat(named).group_by("entity").agg(begun=pl.col("at").min())
+    ends = pl.col("begun") + pl.duration(microseconds=test.spec.window_us)
+    return [one.join(begun, on="entity", how="left", maintain_order="left").select(ends).to_series() for one in named]
 
 
 def _yields(workspace: Workspace, terms: ContractTerms, found: pl.DataFrame) -> pl.Series:
@@ -101,28 +119,19 @@ def _yields(workspace: Workspace, terms: ContractTerms, found: pl.DataFrame) -> 
     return yields
 
 
-def _reference(workspace: Workspace, test: ABTest, revision: Revision, numbers: Collection[int]) -> Reference | None:
+def _reference(workspace: Workspace, test: ABTest, of_control: pl.DataFrame) -> Reference | None:
     """What a ratio's rows are set beside, the ratio of the control's own; None where it is none, or nothing is known yet."""
     terms = test.spec.contract
     if terms is None or not terms.per:
         return None
-    known = _yields(workspace, terms, _answered(workspace, test, revision, test.control, numbers)).drop_nulls()
+    known = _yields(workspace, terms, of_control).drop_nulls()
     return reference_of(known, terms) if float(known.struct.field("per").sum()) else None
 
 
 def _rows(
-    workspace: Workspace,
-    test: ABTest,
-    revision: Revision,
-    served: Served,
-    numbers: Collection[int],
-    control: Bundle,
-    *,
-    beside: Reference | None,
-    is_before: bool = False,
+    workspace: Workspace, test: ABTest, found: pl.DataFrame, control: Bundle, *, beside: Reference | None
 ) -> pl.DataFrame:
     spec = test.spec
-    found = _answered(workspace, test, revision, served, numbers, is_before=is_before)
     value = pl.col("label").cast(pl.Float64)
     if spec.metric == "cost":
         value = _cost(CostMatrix(**control.decision.costs))
@@ -150,7 +159,12 @@ def _rows(
 
 
 def _prior(
-    workspace: Workspace, test: ABTest, known: Sequence[Revision], control: Bundle, beside: Reference | None
+    workspace: Workspace,
+    test: ABTest,
+    known: Sequence[Revision],
+    came: pl.DataFrame,
+    control: Bundle,
+    beside: Reference | None,
 ) -> pl.DataFrame:
     """Each entity's mean of the metric before the test, in what the control answered, by the labels that were known then."""
     (present, *_) = [one for one in known if one.split is not None and one.split.salt == test.salt]
@@ -159,8 +173,11 @@ def _prior(
         for one in known
         if one.number < present.number and one.contract == present.contract and one.split is None
     ]
-    rows = _rows(workspace, test, present, test.control, earlier, control, beside=beside, is_before=True)
-    rows = rows.filter(pl.col("labelled_at") <= pl.lit(test.created_at))
+    since, until = test.created_at - _BEFORE, test.created_at
+    answered = _answered(workspace, test, present, test.control, earlier, since=since, until=until)
+    then = pl.Series([until] * answered.height, dtype=INSTANT)
+    rows = _rows(workspace, test, joined_by(answered, came, then), control, beside=beside)
+    rows = rows.filter(pl.col("labelled_at") <= pl.lit(until))
     return rows.group_by("entity").agg(covariate=pl.col("value").mean())
 
 
