@@ -4,6 +4,7 @@ import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -52,6 +53,24 @@ def _nobody_hangs_on() -> Iterator[None]:
 def logged(desk: Desk) -> list[PredictionRow]:
     desk.close()
     return desk.logged
+
+
+def test_a_row_on_which_a_rule_raises_takes_no_other_row_s_answer_away() -> None:
+    def by_half(rows: list[list[Any]], at: datetime) -> list[float | None]:
+        return [None if row[0] is None else 0.5 / row[0] for row in rows]
+
+    rule = LoadedWay(by="rule", ask=by_half)
+    at = datetime(2026, 1, 5, tzinfo=UTC)
+    found, problems = fallback(rule, VALUE).answer([[1], [0], [None], [2]], at)
+    assert [one and (one.way.by, one.score) for one in found] == [
+        ("rule", 0.5),
+        ("value", 0.25),
+        ("value", 0.25),
+        ("rule", 0.25),
+    ]
+    assert [type(one) for one in problems] == [ZeroDivisionError]
+    found, _ = fallback(rule).answer([[0], [1]], at)
+    assert [one and one.score for one in found] == [None, 0.5]
 
 
 @pytest.mark.parametrize(

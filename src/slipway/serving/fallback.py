@@ -149,7 +149,10 @@ class LoadedFallback:
                 given = list(zip(places, scores, strict=True))
             except Exception as problem:  # the next one is asked; whoever asked logs it
                 problems.append(problem)
-                continue
+                if way.by != "rule":
+                    continue
+                # A rule knows nothing of other rows: one on which it raises keeps none of them from its answer.
+                given = [(place, score) for place in places for score in _alone(way, rows[place], at)]
             for place, score in given:
                 if score is not None and self._is_score(score):
                     found[place] = Instead(self._limited(float(score)), way)
@@ -159,6 +162,14 @@ class LoadedFallback:
         """What is left when code that was asked did not come back in time: the fixed value, if there is one."""
         last = self.ways[-1]
         return [None if last.value is None else Instead(self._limited(last.value), last)] * rows
+
+
+def _alone(way: LoadedWay, row: list[Any], at: datetime) -> Sequence[float | None]:
+    """What a way answers to one row, nothing where it raises; whoever asked before knows why."""
+    try:
+        return way.ask([row], at)
+    except Exception:
+        return ()
 
 
 def count_fallen(counters: Counters, by: FallbackBy, reason: FallbackReason) -> Fell:
