@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 from small_desk import BETTER, FIRST, GUESSING, NAME, Desk
+from test_watch import answer
 
 import slipway as sw
 from slipway.client.endpoint import EndpointClient
@@ -156,6 +157,17 @@ def test_without_traffic_it_goes_on_and_says_so(still: Desk) -> None:
     still.clock.advance_to(still.clock.now() + timedelta(hours=1))
     reconcile(still.workspace, Reconcile(endpoint=NAME))
     assert newest(still) == found
+
+
+def test_an_entity_is_who_the_endpoint_assigned(still: Desk) -> None:
+    test = begun(still, entity=("flight_id", "origin"))
+    still.clock.advance_to(still.clock.now() + timedelta(hours=1))
+    fields = [field.name for field in revision_of(still.workspace, NAME).contract.fields]
+    row = {"origin": "JFK", "distance": 800, "departure": still.clock.now()}
+    answer(still, 20, request=[{**row, "flight_id": None}[name] for name in fields])
+    answer(still, 20, request=[{**row, "flight_id": "x|y"}[name] for name in fields])
+    found = set(abtest_rows(still.workspace, test)["entity"])
+    assert found == {"|JFK", "|EWR", r"x\|y|JFK", r"x\|y|EWR"}
 
 
 def some_flights() -> list[dict[str, Any]]:

@@ -2,8 +2,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from serving_desk import CONTRACT
 
-from slipway.records.endpoints import Challenger, Contract, Served
-from slipway.serving.arms import arm_of, propensity, share_of
+from slipway.records.endpoints import Challenger, Contract, Served, Split
+from slipway.serving.arms import arm_of, assigner, propensity, share_of
 from slipway.serving.contracts import ContractReader
 
 READER = ContractReader(CONTRACT)
@@ -67,6 +67,13 @@ def test_a_row_goes_by_its_key_alone_and_by_all_its_values_where_it_has_none() -
         drawn = [arm_of(plan, reader, [key, float(i), None]) for i in range(200)]
         assert drawn == [arm_of(plan, reader, [key, float(i), None]) for i in range(200)]
         assert 60 < drawn.count("challenger") < 140
+
+
+def test_an_entity_of_two_fields_is_none_only_where_both_are_null() -> None:
+    assign = assigner([challenger(0.5)], Split(salt="t", entity=("flight_id", "distance")), READER)
+    nameless = [assign([None, None, i]) for i in range(200)]
+    assert 60 < nameless.count(0) < 140
+    assert len({assign([None, 7.0, i]) for i in range(50)}) == 1
 
 
 def test_propensities_of_both_arms_add_up() -> None:

@@ -182,11 +182,12 @@ def _prior(
 
 
 def _entity(frame: pl.DataFrame, names: Sequence[str]) -> pl.Expr:
-    """What names a row's entity; a row that nothing names is one of its own."""
+    """What names a row's entity, as the endpoint assigned it; a row that nothing names is one of its own."""
     if not names:
         return pl.when(pl.col("key") != "").then("key").otherwise("id")
-    text = pl.concat_str([_field(frame, name).cast(pl.String) for name in names], separator="|")
-    return pl.when(text.is_not_null()).then(text).otherwise("id")
+    parts = [_field(frame, name).cast(pl.String) for name in names]
+    text = pl.concat_str([one.str.replace_all(r"([\\|])", r"\${1}").fill_null("") for one in parts], separator="|")
+    return pl.when(pl.any_horizontal(one.is_not_null() for one in parts)).then(text).otherwise("id")
 
 
 def _field(frame: pl.DataFrame, name: str) -> pl.Expr:

@@ -87,7 +87,8 @@ def assigner(plans: Sequence[Challenger], split: Split | None, contract: Contrac
 
     def assign(row: Sequence[Any]) -> int:
         # One without an entity goes by all its values, as in a roll-out.
-        text = key_text([row[at] for at in positions]) if positions else contract.key_of(row)
+        named = [row[at] for at in positions]
+        text = contract.key_of(row) if not positions else "" if all(one is None for one in named) else key_text(named)
         return entity_arm(salt, fractions, text or _encode(row))
 
     return assign
