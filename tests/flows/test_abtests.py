@@ -21,6 +21,9 @@ from slipway.models import registry
 from slipway.operations.abtests import DecideABTest, GetABTest, ListABTests, LookABTest, StartABTest
 from slipway.operations.rollouts import Reconcile
 from slipway.records.abtests import ABTest, ABTestSpec
+from slipway.records.tables import AboutTable
+from slipway.tables.catalog import head
+from slipway.tables.commits import note_about
 from slipway.tables.prediction_log import predictions
 
 DAY_US = 86_400_000_000
@@ -106,6 +109,19 @@ def test_what_cannot_be_is_refused_with_a_sentence(
     with pytest.raises(InvalidInput, match=sentence):
         begun(still, arms, **changes)
     assert revision_of(still.workspace, NAME) == before
+
+
+@pytest.mark.parametrize("changes", [{"entity": ("flight_id", "distance")}, {"entity": (), "times": "distance"}])
+def test_what_the_log_keeps_out_names_no_entity_and_is_not_counted(still: Desk, changes: dict[str, Any]) -> None:
+    assert still.project is not None
+    note_about(still.workspace, head(still.workspace, "flights"), AboutTable(personal=("distance", "flight_id")))
+    declared = dataclasses.replace(still.project.module().delays, gate=LOOSE, log=sw.Log(redact="personal"))
+    declare_endpoint(still.workspace, declared)
+    still.deploy(BETTER)
+    arms = {str(GUESSING): 30.0}
+    with pytest.raises(InvalidInput, match=r"keeps 'distance' out.*Name another field"):
+        begun(still, arms, **changes)
+    assert begun(still, arms, entity=("flight_id",)).spec.entity == ("flight_id",)
 
 
 def test_unknown_versions_arms_and_endpoints_are_named(still: Desk) -> None:

@@ -45,6 +45,7 @@ from slipway.rollout.judge_abtest import CONTROL, judge_abtest
 __all__ = ["decide", "get_abtest", "list_abtests", "look", "look_at", "start", "supersede"]
 
 _NUMBERS = ("int", "float")
+_TEXTS = ("string", "category")
 
 
 def start(workspace: Workspace, request: StartABTest) -> ABTestDetail:
@@ -67,6 +68,7 @@ def start(workspace: Workspace, request: StartABTest) -> ABTestDetail:
     _check_versions(control, versions)
     spec = _with_contract(request.spec, declared.kpi, request.endpoint)
     _check_spec(spec, present.contract, registry.bundle_of(workspace, control))
+    _check_logged(spec, present)
     if request.spec.metric == "cost":
         _check_decide(workspace, versions)
     with turn(workspace, request.endpoint):
@@ -329,6 +331,20 @@ def _check_spec(spec: ABTestSpec, contract: Contract, control: Bundle) -> None:
             fix="Package it with sw.threshold(costs=...), or compare labels: --metric label",
             field="metric",
         )
+
+
+def _check_logged(spec: ABTestSpec, present: Revision) -> None:
+    """What the log keeps out can neither name an entity nor be counted; texts stand there as hashes, which name one still."""
+    texts = {field.name for field in present.contract.fields if field.type in _TEXTS}
+    for what, names in (("entity", spec.entity), ("times", (spec.times,)), ("covariate", (spec.covariate,))):
+        hidden = [name for name in names if name in present.log.redacted and not (what == "entity" and name in texts)]
+        if hidden:
+            raise InvalidInput(
+                f"The log of {present.name!r} keeps {hidden[0]!r} out, and {what} needs it there.",
+                why="It is personal and no text, so the log has null in its place.",
+                fix='Name another field, or deploy with a log that has it, which is one without redact="personal".',
+                field=what,
+            )
 
 
 def _check_decide(workspace: Workspace, versions: Sequence[ModelVersion]) -> None:
