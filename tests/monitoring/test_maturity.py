@@ -162,6 +162,22 @@ def test_maturity_is_told_against_what_is_usual_at_that_age() -> None:
     }
 
 
+def test_labels_that_are_sent_again_have_not_come_late() -> None:
+    asked, told, _ = month(3)
+    now = START + timedelta(days=30)
+    told = told.filter(pl.col("came_at") <= now)
+    once, again = Cohorts("classification"), Cohorts("classification")
+    for cohorts in (once, again):
+        cohorts.add_answers(asked)
+        cohorts.add_labels(told)
+    again.add_labels(told.with_columns(pl.lit(now, UTC_US).alias("came_at"), observed_at=now))
+    assert again.states().equals(once.states())
+    assert again.told()["duplicates"] == told.height
+    young = rows_at(again, now)["2026-01-31"]
+    assert young.usual is not None
+    assert young.usual == pytest.approx(young.share, abs=0.1)
+
+
 @pytest.mark.full
 @pytest.mark.parametrize(("true_days", "false_days"), [(1.0, 6.0), (6.0, 1.0)])
 def test_early_labels_of_one_class_mislead_at_most_a_third_as_much(true_days: float, false_days: float) -> None:

@@ -215,7 +215,8 @@ class Cohorts:
             theirs = pl.concat([theirs, by_key.join(rows.select("key").unique(), on="key", how="semi")])
         if theirs.is_empty():
             return
-        found = joined(rows.select("id", "key", "at", "place"), counting(_whole(theirs)), more=True)
+        counted = _since_first_told(counting(_whole(theirs)), theirs)
+        found = joined(rows.select("id", "key", "at", "place"), counted, more=True)
         places = found["place"].to_numpy()
         self._label[places] = found["label"].fill_null(float("nan")).to_numpy()
         self._came[places] = found["came_at"].dt.epoch("us").fill_null(0).to_numpy()
@@ -305,6 +306,13 @@ def at_or_above(scored: NDArray[np.int64], score: float) -> tuple[NDArray[np.int
 
 def _equal(one: NDArray[np.float64], other: NDArray[np.float64]) -> NDArray[np.bool_]:
     return np.asarray((one == other) | ((one != one) & (other != other)))
+
+
+def _since_first_told(counted: pl.DataFrame, came: pl.DataFrame) -> pl.DataFrame:
+    """Labels that count, each as old as the first that said the same: one that is sent again has not come late."""
+    what = ("prediction", "key", "until_at", "value")
+    first = came.group_by(what).agg(pl.col("came_at").min())
+    return counted.drop("came_at").join(first, on=what, how="left", nulls_equal=True).select(counted.columns)
 
 
 def _whole(labels: pl.DataFrame) -> pl.DataFrame:
