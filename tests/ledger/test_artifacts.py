@@ -142,6 +142,19 @@ def test_a_frame_alone_is_one_parquet_artifact_and_a_tuple_of_frames_three() -> 
     assert parts[1].fingerprint == of_value(frame)
 
 
+@pytest.mark.parametrize("values", [[1j, 2j], [2**70, 1]], ids=["complex", "beyond 64 bits"])
+def test_what_parquet_cannot_hold_of_pandas_is_kept_by_pickle(values: list[Any]) -> None:
+    frame = pd.DataFrame({"a": values})
+    pd.testing.assert_frame_equal(round_trip(frame), frame)
+
+
+@pytest.mark.parametrize("freq", ["D", "W-SUN", "2h", pd.offsets.CustomBusinessDay(holidays=["2013-01-02"])])
+def test_pandas_keeps_the_frequency_of_an_index(freq: Any) -> None:
+    frame = pd.DataFrame({"a": [1, 2, 3]}, index=pd.date_range("2013-01-01", periods=3, freq=freq))
+    assert round_trip(frame).index.freq == frame.index.freq
+    assert round_trip(frame["a"]).index.freq == frame.index.freq
+
+
 def test_pandas_keeps_index_and_types() -> None:
     frame = pd.DataFrame({"a": [1.5, None], "b": ["x", "y"]}, index=pd.Index([3, 7], name="id"))
     pd.testing.assert_frame_equal(round_trip(frame), frame)

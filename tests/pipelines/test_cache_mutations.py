@@ -151,6 +151,39 @@ CODE = [
         edit("{'a': 1, 'b': 2}", "{'b': 2, 'a': 1}"),
         "constant flow:D changed",
     ),
+    *(
+        Row(
+            f"what a constant {kind} tells beside its value",
+            f"{lines}\n@sw.step\ndef answer():\n    return {answer}\n",
+            edit(*change),
+            f"constant flow:{name} changed",
+        )
+        for kind, lines, answer, change, name in (
+            ("deque", "from collections import deque\nD = deque([1], maxlen=2)", "D.maxlen", ("=2", "=3"), "D"),
+            (
+                "number of a class of one's own",
+                "class N(int):\n    pass\nK = N(1)\nK.unit = 's'",
+                "K.unit",
+                ("'s'", "'m'"),
+                "K",
+            ),
+            ("path", "import pathlib\nP = pathlib.PurePosixPath('a')", "type(P).__name__", ("Posix", "Windows"), "P"),
+            (
+                "time of pandas",
+                "import pandas as pd\nT = pd.Timestamp('2013-01-01 00:00:00.000000001')",
+                "T.nanosecond",
+                ("01')", "02')"),
+                "T",
+            ),
+            (
+                "unit of pandas",
+                "import pandas as pd\nT = pd.Timestamp('2013-01-01').as_unit('s')",
+                "T.unit",
+                ("'s'", "'ms'"),
+                "T",
+            ),
+        )
+    ),
     Row(
         "item set on a constant later",
         "D = {}\nD['a'] = 1\n@sw.step\ndef answer():\n    return D['a']\n",

@@ -246,6 +246,38 @@ def test_polars_reads_are_all_seen(tmp_path: Path, workspace: Workspace) -> None
     assert {name for name in dir(pl) if name.startswith(("read_", "scan_"))} == known | elsewhere
 
 
+def test_polars_that_is_loaded_after_the_watch_began_is_seen() -> None:
+    """Polars puts its compiled module in the place of the one that is imported: `slipway run` loads it like this."""
+    code = (
+        "import sys\nfrom slipway.pipelines.hidden import hooks\nassert 'polars' not in sys.modules\nhooks.install()\n"
+        "import polars\nfrom polars._plr import PyLazyFrame\n"
+        "assert hasattr(PyLazyFrame.new_from_csv, '__slipway_seen__')\n"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_files_that_sql_of_polars_names_are_seen(tmp_path: Path, workspace: Workspace) -> None:
+    code = (
+        "import polars as pl\n@sw.step\ndef answer():\n"
+        "    return pl.sql(\"SELECT SUM(n) AS n FROM read_csv('in.csv')\", eager=True).item()\n"
+    )
+    project = Fresh(tmp_path, workspace, code)
+    (project.data / "in.csv").write_text("n\n1\n")
+    assert project.run().value == 1
+    (project.data / "in.csv").write_text("n\n2\n")
+    assert project.run().value == 2
+    assert project.run().computed == {}
+
+
+def test_a_file_of_pyarrow_that_nobody_sees_opened_is_not_cached(tmp_path: Path, workspace: Workspace) -> None:
+    code = "import pyarrow as pa\n@sw.step\ndef answer():\n    return bytes(pa.OSFile('in.txt').read()).decode()\n"
+    project = Fresh(tmp_path, workspace, code)
+    (project.data / "in.txt").write_text("a")
+    assert project.run().value == "a"
+    (project.data / "in.txt").write_text("b")
+    assert project.run().value == "b"
+
+
 def test_models_of_lightgbm_by_path_are_seen(tmp_path: Path, workspace: Workspace) -> None:
     code = (
         "import lightgbm\nimport numpy as np\n@sw.step\ndef answer():\n"

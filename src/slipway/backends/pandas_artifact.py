@@ -17,7 +17,10 @@ class PandasArtifact:
     @staticmethod
     def variant(value: Any) -> str:
         """See `ArtifactFormat.variant`."""
-        return type(value).__name__
+        index = getattr(value, "index", None)
+        # Parquet keeps each instant of an index and not that they are a day apart.
+        freq = index.freqstr if isinstance(index, pd.DatetimeIndex | pd.TimedeltaIndex) else None
+        return f"{type(value).__name__}:{freq}" if freq else type(value).__name__
 
     @staticmethod
     def encode(value: Any) -> bytes:
@@ -31,10 +34,17 @@ class PandasArtifact:
         try:
             frame.to_parquet(sink)
             data = sink.getvalue()
-            pd.testing.assert_frame_equal(
-                pd.read_parquet(io.BytesIO(data)), frame, check_exact=True, check_column_type=True, check_freq=False
-            )
-        except (ImportError, ValueError, TypeError, AssertionError, OSError) as problem:
+            back = _read(data, PandasArtifact.variant(value))
+            pd.testing.assert_frame_equal(back, frame, check_exact=True, check_column_type=True)
+        except (
+            ImportError,
+            ValueError,
+            TypeError,
+            ArithmeticError,
+            NotImplementedError,
+            AssertionError,
+            OSError,
+        ) as problem:
             raise InvalidInput(
                 f"This pandas frame does not come back equal from Parquet: {problem}",
                 fix="Give its columns plain types and text names.",
@@ -45,7 +55,14 @@ class PandasArtifact:
     def decode(data: bytes, variant: str) -> Any:
         """See `ArtifactFormat.decode`."""
         try:
-            frame = pd.read_parquet(io.BytesIO(data))
+            frame = _read(data, variant)
         except (ValueError, OSError) as problem:
             raise Corrupt(f"A stored pandas frame cannot be read: {problem}.") from problem
-        return frame.iloc[:, 0] if variant == "Series" else frame
+        return frame.iloc[:, 0] if variant.partition(":")[0] == "Series" else frame
+
+
+def _read(data: bytes, variant: str) -> pd.DataFrame:
+    frame = pd.read_parquet(io.BytesIO(data))
+    if freq := variant.partition(":")[2]:
+        frame.index.freq = freq
+    return frame

@@ -92,7 +92,8 @@ def fixes_seed(name: str, arguments: int) -> bool:
 
 def reads_unseen(name: str) -> bool:
     """Whether files are read through a library's name without anybody seeing it: classes that cannot be wrapped."""
-    return name.startswith("pyarrow.fs.") and name.endswith(("FileSystem", "FileSystem.from_uri"))
+    is_system = name.startswith("pyarrow.fs.") and name.endswith(("FileSystem", "FileSystem.from_uri"))
+    return is_system or name in ("pyarrow.OSFile", "pyarrow.lib.OSFile")
 
 
 def reads_docs(name: str) -> bool:

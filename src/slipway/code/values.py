@@ -43,6 +43,7 @@ __all__ = ["Encoder", "Opaque"]
 
 _ATOMS = (type(None), bool, int, float, complex, bytes, bytearray, Decimal, date, timedelta)
 _BY_REPR = (range, slice, Fraction, UUID, timezone, type(Ellipsis), type(NotImplemented))
+_PLAIN: tuple[type[Any], ...] = (dict, list, set, frozenset, tuple, str, int, float, bytes)
 _EMPTY = frozenset({"logging.Logger", "_thread.lock", "_thread.RLock", "threading.Condition", "threading.Event"})
 _SOURCES = frozenset(
     {"_ssl", "_sqlite3", "dbm", "mmap", "shelve", "socket", "_socket", "sqlite3", "tarfile", "zipfile"}
@@ -119,9 +120,11 @@ class Encoder:
             return _emit("enum", self.refer(kind).encode(), value.name.encode())
         if isinstance(value, datetime | time):
             # Two zones may tell the same instant and still give another hour.
-            return _emit("time", canonical(value), repr(value.tzinfo).encode())
+            # A class below may tell more than it shows as one of these: pandas' have nanoseconds and a unit.
+            told = () if kind in (datetime, time) else (self.refer(kind), repr(value), str(getattr(value, "unit", "")))
+            return _emit("time", canonical(value), repr(value.tzinfo).encode(), *(part.encode() for part in told))
         if isinstance(value, PurePath):
-            return _emit("path", canonical(self._text(value.as_posix())))
+            return _emit("path", kind.__name__.encode(), canonical(self._text(value.as_posix())))
         if kind in _BY_REPR:
             return _emit(kind.__name__, repr(value).encode())
         if (called := f"{kind.__module__}.{kind.__qualname__}") in _EMPTY:
@@ -130,22 +133,24 @@ class Encoder:
             return _emit("pattern", self.encode(value.pattern), str(value.flags).encode())
         if isinstance(value, ZoneInfo) and value.key is not None:
             return _emit("zone", value.key.encode())
-        if isinstance(value, str | int | float | bytes):
+        if isinstance(value, str | int | float | bytes) and not getattr(value, "__dict__", None):
             plain: type = next(base for base in kind.__mro__ if base in (str, int, float, bytes))
             return _emit("sub", self.refer(kind).encode(), canonical(plain(value)))
         return None
 
     def _container(self, value: Any) -> bytes | None:
         kind = type(value)
-        if kind in (list, deque):
-            return _emit(kind.__name__, *map(self.encode, value))
+        if kind is list:
+            return _emit("list", *map(self.encode, value))
+        if kind is deque:
+            return _emit("deque", repr(value.maxlen).encode(), *map(self.encode, value))
         if kind in (set, frozenset):
             return _emit(kind.__name__, *sorted(map(self.encode, value)))
         if kind in (dict, MappingProxyType):
             # Order counts: a dictionary of columns gives a frame with its columns in that order.
             return _emit(kind.__name__, *(self.encode(part) for item in value.items() for part in item))
-        if isinstance(value, dict | list | set | frozenset | tuple):
-            plain = next(base for base in kind.__mro__ if base in (dict, list, set, frozenset, tuple))
+        if isinstance(value, _PLAIN):
+            plain = next(base for base in kind.__mro__ if base in _PLAIN)
             more = {**vars(value)} if hasattr(value, "__dict__") else {}
             if (factory := getattr(value, "default_factory", None)) is not None:
                 more["default_factory"] = factory

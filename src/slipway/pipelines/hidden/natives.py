@@ -162,11 +162,12 @@ _ROWS: dict[str, list[tuple[Act, tuple[str, ...]]]] = {
                 "PyLazyFrame.new_from_csv", "PyLazyFrame.new_from_expand_paths", "PyLazyFrame.new_from_ipc",
                 "PyLazyFrame.new_from_ndjson", "PyLazyFrame.new_from_parquet", "PyLazyFrame.new_from_scan_lines",
             ),
-        )
+        ),
+        (_statement, ("PySQLContext.execute",)),
     ],
     "psycopg": [(_network, ("connect", "AsyncConnection.connect", "Connection.connect"))],
     "psycopg2": [(_network, ("connect",))],
-    "pyarrow": [(_paths, ("OSFile.__init__", "input_stream", "memory_map"))],
+    "pyarrow": [(_paths, ("input_stream", "memory_map"))],
     "pyarrow.csv": [(_paths, ("open_csv", "read_csv"))],
     "pyarrow.dataset": [(_paths, ("dataset", "parquet_dataset"))],
     "pyarrow.feather": [(_paths, ("FeatherDataset.__init__", "read_feather", "read_table"))],
@@ -208,7 +209,7 @@ class _Finder:
 
         def executed(module: ModuleType) -> None:
             execute(module)
-            _wrap((name, module))
+            _wrap((name, sys.modules.get(name, module)))  # Polars puts its compiled module in the place of this one
 
         loader.exec_module = executed
         return spec
