@@ -168,6 +168,9 @@ def test_blobs_are_counted_beside_the_answer(workspace: Workspace) -> None:
     store = StoreFigures(workspace)
     store.count_blobs()
     assert ("slipway_blobs_bytes", 7) in [(name, value) for name, _, _, value in store.samples(workspace)]
+    (workspace.root / "blobs").rename(workspace.root / "away")
+    store.count_blobs()
+    assert "slipway_blobs_bytes" not in {name for name, *_ in store.samples(workspace)}
 
 
 def test_late_schedules_and_the_ledger_are_told(workspace: Workspace) -> None:

@@ -65,8 +65,11 @@ class StoreFigures:
         threading.Thread(target=self.count_blobs, name="slipway-blob-figures", daemon=True).start()
 
     def count_blobs(self) -> None:
-        """Count the bytes of all blobs."""
-        self._bytes = sum(one.size_bytes for one in self._workspace.blobs.stored())
+        """Count the bytes of all blobs; while they cannot be listed the figure is missing, as those of the ledger are."""
+        try:
+            self._bytes = sum(one.size_bytes for one in self._workspace.blobs.stored())
+        except (SlipwayError, OSError):
+            self._bytes = None
 
 
 def _of(name: str, value: float, *labels: tuple[str, str]) -> tuple[str, str, tuple[tuple[str, str], ...], float]:
