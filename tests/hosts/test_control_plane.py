@@ -41,7 +41,7 @@ def test_it_says_where_it_answers_and_stops_in_order(workspace: Workspace) -> No
         assert process.wait() == 0
         assert process.stdout is not None
         assert process.stdout.read() == "Slipway has stopped.\n"
-    assert events.verify(workspace.ledger, workspace.signer) == (2, 0), "what happened was sealed on the way out"
+    assert events.verify(workspace.ledger, workspace.signer) == (6, 0), "what happened was sealed on the way out"
 
 
 def test_ctrl_c_is_an_order_too(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_two_servers_on_one_store_take_turns_in_sealing(workspace: Workspace) ->
         events.record(tx, workspace, "models.alias", "model:m1")
     assert not second.seal(), "the first one holds the lease"
     assert first.seal()
-    assert events.verify(workspace.ledger, workspace.signer) == (3, 0)
+    assert events.verify(workspace.ledger, workspace.signer) == (7, 0)
 
 
 def test_the_sealer_says_what_it_cannot_do_and_stops_in_order(workspace: Workspace, said: list[str]) -> None:
