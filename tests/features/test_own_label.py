@@ -81,6 +81,13 @@ def test_what_does_not_read_the_label_or_cannot_be_asked_goes_on(flights: str, v
     assert rows[f"{view.name}_distance"].to_list() == list(range(8))
 
 
+def test_a_view_that_cannot_be_asked_is_told(flights: str, said: list[str]) -> None:
+    FeatureSet(distance_before).training_set(flights, label="late")
+    assert not [line for line in said if "is not known" in line]
+    FeatureSet(needs_rows).training_set(flights, label="late")
+    assert any(line.startswith("Whether the feature view 'needs_rows' tells rows of 'flights'") for line in said), said
+
+
 @pytest.mark.parametrize(("label", "words"), [("id", "a column of the key"), ("decided_at", "of the decision times")])
 def test_a_label_that_identifies_or_dates_a_row_is_refused(flights: str, label: str, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):

@@ -6,7 +6,7 @@ know of a row's entity by the row's decision, where the table holds this row and
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 import polars as pl
@@ -42,7 +42,12 @@ class _OneRow:
 
 
 def check_own_label(
-    spec: FeatureSetSpec, views: Mapping[str, FeatureView], tables: Tables, asked: Asked, chosen: Iterable[pl.DataFrame]
+    spec: FeatureSetSpec,
+    views: Mapping[str, FeatureView],
+    tables: Tables,
+    asked: Asked,
+    chosen: Iterable[pl.DataFrame],
+    say: Callable[[str], None],
 ) -> None:
     """Look at a few of the chosen rows.
 
@@ -52,22 +57,36 @@ def check_own_label(
         tables: The tables that they read.
         asked: The label table and its columns.
         chosen: The chosen rows with all columns of the table, in frames; no more are read than it takes.
+        say: Is told of a view that cannot be asked.
 
     Raises:
         InvalidInput: A view tells a row its label by its decision.
     """
-    telling = [
-        (part, column) for part in _over(spec, asked.table) if (column := _telling(views[part.name], tables, asked))
-    ]
-    if not telling:
-        return
+    telling: list[tuple[View, str]] = []
+    for part in _over(spec, asked.table):
+        try:
+            column = _telling(views[part.name], tables, asked)
+        except SlipwayError:
+            raise
+        except Exception as problem:  # a query is anybody's code, and may fail on tables without rows
+            say(_unasked(part, asked, problem))
+            continue
+        if column:
+            telling.append((part, column))
+    rows = next((frame for frame in chosen if frame.height), pl.DataFrame()) if telling else pl.DataFrame()
     # A definition that tells labels tells those of all rows alike: the first, the middle and the last of some will do.
-    rows = next((frame for frame in chosen if frame.height), pl.DataFrame())
-    for place in sorted({0, rows.height // 2, rows.height - 1}) if rows.height else ():
-        row = rows.slice(place, 1)
-        for part, column in telling:
-            if _knows(part, views[part.name], _OneRow(tables, asked.table, row), asked):
-                raise _own_label(part, column, asked)
+    places = sorted({0, rows.height // 2, rows.height - 1}) if rows.height else []
+    alone = [_OneRow(tables, asked.table, rows.slice(place, 1)) for place in places]
+    for part, column in telling:
+        try:
+            is_known = any(_knows(part, views[part.name], one, asked) for one in alone)
+        except SlipwayError:
+            raise
+        except Exception as problem:  # likewise: it may need more than one row
+            say(_unasked(part, asked, problem))
+            continue
+        if is_known:
+            raise _own_label(part, column, asked)
 
 
 def _over(spec: FeatureSetSpec, table: str) -> list[View]:
@@ -75,13 +94,8 @@ def _over(spec: FeatureSetSpec, table: str) -> list[View]:
 
 
 def _telling(view: FeatureView, tables: Tables, asked: Asked) -> str:
-    """A column of the view that is made of the label; "" for none, and where the query cannot be asked."""
-    try:
-        reads = columns_of_view(view, tables)
-    except SlipwayError:
-        raise
-    except Exception:  # a query is anybody's code, and may fail on tables without rows
-        return ""
+    """A column of the view that is made of the label, "" for none."""
+    reads = columns_of_view(view, tables)
     return next((column for column, read in reads.items() if f"{asked.table}.{asked.label}" in read), "")
 
 
@@ -89,16 +103,19 @@ def _knows(part: View, view: FeatureView, tables: _OneRow, asked: Asked) -> bool
     decided = tables.row.select(
         *key_columns(part.entity, part.entity_types), microseconds(tables.row, asked.at, asked.table).alias(_DECIDED)
     )
-    try:
-        found = query(view, tables)
-        known = microseconds(found, part.time, f"the feature view {part.name!r}") if part.time else pl.lit(0)
-        rows = found.select(*key_columns(part.entity, part.entity_types), known.alias(EVENT_TIME)).collect()
-    except SlipwayError:
-        raise
-    except Exception:  # likewise: it may need more than one row
-        return False
+    found = query(view, tables)
+    known = microseconds(found, part.time, f"the feature view {part.name!r}") if part.time else pl.lit(0)
+    rows = found.select(*key_columns(part.entity, part.entity_types), known.alias(EVENT_TIME)).collect()
     held = decided.join(rows, on=list(part.entity))
     return bool(held.height and (not part.time or (held[EVENT_TIME] <= held[_DECIDED]).any()))
+
+
+def _unasked(part: View, asked: Asked, problem: Exception) -> str:
+    reason = (str(problem).splitlines() or [""])[0]
+    return (
+        f"Whether the feature view {part.name!r} tells rows of {asked.table!r} their own label is not known: its query "
+        f"fails on few or no rows ({type(problem).__name__}: {reason})."
+    )
 
 
 def _own_label(part: View, column: str, asked: Asked) -> InvalidInput:

@@ -418,7 +418,8 @@ def _computed(work: _Work, *, is_frame: bool) -> Iterator[pl.DataFrame]:
     rows = Chosen(made, tables.read(asked.table), height, asked, batch_rows=rows_at_once(len(made.features), spare))
     choice = rows.count()
     few = Chosen(made, tables.read(asked.table), height, asked, batch_rows=_LOOKED_AT)
-    check_own_label(made, work.features.views, tables, asked, few(tables.read(asked.table).collect_schema().names()))
+    names = tables.read(asked.table).collect_schema().names()
+    check_own_label(made, work.features.views, tables, asked, few(names), opened.say)
     for line in choice.sentences(asked):
         opened.say(line)
     if is_frame:
